@@ -1,0 +1,3 @@
+//! Random numbers fit for cryptography. Permission: `random`.
+
+pub use crate::bindings::cloudcup::filter::random::{bytes, number};

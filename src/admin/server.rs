@@ -1,0 +1,145 @@
+//! The admin API over HTTP/1.1.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+
+use super::status::Sources;
+use crate::reload::Requests;
+
+/// Connections served at one time; more of them wait.
+const CONNECTIONS: usize = 64;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Answers the operator.
+#[derive(Clone)]
+pub struct Admin {
+    sources: Arc<Sources>,
+    reloads: Requests,
+    is_ready: Arc<AtomicBool>,
+    places: Arc<Semaphore>,
+}
+
+/// Who may ask for what.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Whoever may open the socket may change the gateway.
+    Full,
+    /// Whoever reaches the address may look.
+    Observe,
+}
+
+impl Admin {
+    /// An admin API over these sources.
+    pub fn new(sources: Sources, reloads: Requests, is_ready: Arc<AtomicBool>) -> Self {
+        Self { sources: Arc::new(sources), reloads, is_ready, places: Arc::new(Semaphore::new(CONNECTIONS)) }
+    }
+
+    /// Serves the unix socket for ever. Dropping it ends the requests under way.
+    pub async fn serve_socket(self, socket: UnixListener) {
+        let mut connections = tokio::task::JoinSet::new();
+        loop {
+            let accepted = socket.accept().await.map(|(io, _)| io);
+            self.clone().admit(accepted, Access::Full, &mut connections).await;
+        }
+    }
+
+    /// Serves an address for ever. Dropping it ends the requests under way.
+    pub async fn serve_address(self, listener: TcpListener) {
+        let mut connections = tokio::task::JoinSet::new();
+        loop {
+            let accepted = listener.accept().await.map(|(io, _): (_, SocketAddr)| io);
+            self.clone().admit(accepted, Access::Observe, &mut connections).await;
+        }
+    }
+
+    async fn admit(
+        self,
+        accepted: io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+        access: Access,
+        connections: &mut tokio::task::JoinSet<()>,
+    ) {
+        while connections.try_join_next().is_some() {}
+        let io = match accepted {
+            Ok(io) => io,
+            Err(error) => {
+                warn!(%error, "admin connection cannot be accepted");
+                return tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+        connections.spawn(async move {
+            let service = service_fn(|request| self.answer(request, access));
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(io), service);
+            if let Err(error) = served.await {
+                debug!(%error, "admin connection ended");
+            }
+            drop(place);
+        });
+    }
+
+    async fn answer(&self, request: Request<Incoming>, access: Access) -> Result<Response<Full<Bytes>>, Infallible> {
+        let answer = match (request.method(), request.uri().path()) {
+            (&Method::GET, "/metrics") => {
+                text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.sources.metrics())
+            }
+            (&Method::GET, "/healthz") => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
+            (&Method::GET, "/readyz") if self.is_ready.load(Relaxed) => {
+                text(StatusCode::OK, "text/plain", "ready\n".to_owned())
+            }
+            (&Method::GET, "/readyz") => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "not ready\n".to_owned())
+            }
+            (&Method::GET, "/status") => json(StatusCode::OK, &self.sources.status()),
+            (&Method::POST, "/reload") if access == Access::Full => self.reload().await,
+            (_, "/reload") if access == Access::Observe => {
+                text(StatusCode::FORBIDDEN, "text/plain", "changes are made over the admin socket\n".to_owned())
+            }
+            (_, "/metrics" | "/healthz" | "/readyz" | "/status" | "/reload") => {
+                text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "method not allowed\n".to_owned())
+            }
+            _ => text(StatusCode::NOT_FOUND, "text/plain", "not found\n".to_owned()),
+        };
+        Ok(answer)
+    }
+
+    async fn reload(&self) -> Response<Full<Bytes>> {
+        use crate::reload::Outcome;
+        match self.reloads.reload().await {
+            Some(outcome @ (Outcome::Applied { .. } | Outcome::Unchanged { .. })) => json(StatusCode::OK, &outcome),
+            Some(outcome) => json(StatusCode::UNPROCESSABLE_ENTITY, &outcome),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the gateway is stopping\n".to_owned()),
+        }
+    }
+}
+
+fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Full<Bytes>> {
+    let body = serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"message\":\"{error}\"}}"));
+    text(status, "application/json", body)
+}

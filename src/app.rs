@@ -1,0 +1,207 @@
+//! The composition root: builds every part in order, owns it, and stops it in reverse.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::admin::{Admin, SocketError, Sources, default_socket, open_socket};
+use crate::config::Checked;
+use crate::plugin::PluginEngine;
+use crate::reload::{Counts, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all, listeners, load};
+use crate::snapshot;
+use crate::upstream::Health;
+use crate::worker::Worker;
+
+/// A gateway that serves.
+pub struct App {
+    /// Where it listens, with the ports that it really has.
+    pub addresses: Vec<(String, SocketAddr)>,
+    /// The admin socket.
+    pub socket: PathBuf,
+    /// Where metrics and probes are served, where the document asks for that.
+    pub admin: Option<SocketAddr>,
+    /// What the document's author may have meant otherwise.
+    pub warnings: Vec<String>,
+    reloads: Requests,
+    is_ready: Arc<AtomicBool>,
+    stop: oneshot::Sender<()>,
+    reloader: JoinHandle<Reloader>,
+    // Ends its tasks when it is dropped.
+    services: JoinSet<()>,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The document cannot be read, or is wrong.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The admin socket or address cannot be opened.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// Something of the system's is missing.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The WebAssembly engine did not start.
+    #[error("cannot start the WebAssembly engine: {0}")]
+    Engine(String),
+}
+
+fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
+    move |source| StartError::System { what: what.into(), source }
+}
+
+impl App {
+    /// Starts a gateway for a document. Returns when it accepts connections.
+    pub async fn start(document: PathBuf) -> Result<Self, StartError> {
+        let engine = PluginEngine::new().map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        let engine = Arc::new(engine);
+        let (loaded, snapshot) = build(document.clone(), Arc::clone(&engine)).await?;
+        let checked = Arc::clone(&loaded.checked);
+        let count = worker_count(&checked);
+        let sockets = bind_all(listeners(&checked), count).map_err(|problems| loaded.reject(&problems))?;
+        let addresses = sockets.iter().map(|(spec, sockets)| {
+            let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
+            (spec.name.to_string(), bound.unwrap_or(spec.address))
+        });
+        let addresses = addresses.collect();
+        let path = checked.admin.socket.clone().unwrap_or_else(default_socket);
+        let socket = open_socket(&path)?;
+        let listener = open_admin_address(&checked).await?;
+        let admin = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+
+        let current = Arc::new(ArcSwap::from(snapshot));
+        let (health, keeper) = Health::new();
+        let workers = (0..count)
+            .map(|index| Worker::start(index, current.load_full(), health.clone()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(system("cannot start a worker's thread"))?;
+        let counts = Arc::new(Counts::default());
+        let sources = Sources {
+            current: Arc::clone(&current),
+            workers: workers.iter().map(|worker| Arc::clone(&worker.metrics)).collect(),
+            counts: Arc::clone(&counts),
+        };
+        let reloader =
+            Reloader::new(document.clone(), engine, Arc::clone(&checked), Arc::clone(&current), workers, counts);
+        reloader.listen(sockets).await.map_err(system("cannot listen"))?;
+
+        let (reloads, waiting) = Requests::new();
+        let is_ready = Arc::new(AtomicBool::new(true));
+        let mut services = JoinSet::new();
+        let api = Admin::new(sources, reloads.clone(), Arc::clone(&is_ready));
+        services.spawn(api.clone().serve_socket(socket));
+        if let Some(listener) = listener {
+            services.spawn(api.serve_address(listener));
+        }
+        services.spawn(keeper.run(move |name| current.load().cluster(name).cloned()));
+        let (stop, stopped) = oneshot::channel();
+        let watch = Watch::new(document, &checked);
+        let reloader = tokio::spawn(keep_reloading(reloader, waiting, watch, stopped));
+        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        Ok(Self { addresses, socket: path, admin, warnings, reloads, is_ready, stop, reloader, services })
+    }
+
+    /// Reloads the document, as `cupctl reload` does.
+    pub async fn reload(&self) -> Option<Outcome> {
+        self.reloads.reload().await
+    }
+
+    /// Asks for reloads from elsewhere.
+    pub fn reloads(&self) -> Requests {
+        self.reloads.clone()
+    }
+
+    /// Stops: no more connections, what is in flight finishes within the document's `drain`, and then everything ends.
+    /// Returns the number of connections that were cut off.
+    pub async fn stop(self) -> usize {
+        self.is_ready.store(false, Relaxed);
+        // A reloader that has ended already hands its workers over all the same.
+        let _ = self.stop.send(());
+        let Ok(reloader) = self.reloader.await else { return 0 };
+        let deadline = Instant::now() + reloader.drain();
+        let stopping = reloader.into_workers().into_iter().map(|mut worker| async move { worker.stop(deadline).await });
+        let cut_off = stopping.collect::<JoinSet<_>>().join_all().await.into_iter().sum();
+        drop(self.services);
+        if let Err(error) = std::fs::remove_file(&self.socket) {
+            warn!(socket = %self.socket.display(), %error, "admin socket is left behind");
+        }
+        cut_off
+    }
+}
+
+/// Reads, checks and builds, on a thread where that may block.
+async fn build(
+    document: PathBuf,
+    engine: Arc<PluginEngine>,
+) -> Result<(Loaded, Arc<crate::proxy::Snapshot>), StartError> {
+    let building = tokio::task::spawn_blocking(move || {
+        let loaded = load(&document)?;
+        let snapshot =
+            snapshot::build(&loaded.checked, &engine, None, 1).map_err(|problems| loaded.reject(&problems))?;
+        Ok::<_, SourceError>((loaded, Arc::new(snapshot)))
+    });
+    let built = building.await.map_err(|error| system("cannot build the first snapshot")(error.into()))?;
+    Ok(built?)
+}
+
+/// The one writer: reloads one after another, until it is told to stop.
+async fn keep_reloading(
+    mut reloader: Reloader,
+    mut waiting: Waiting,
+    mut watch: Watch,
+    mut stopped: oneshot::Receiver<()>,
+) -> Reloader {
+    loop {
+        let asked = tokio::select! {
+            _ = &mut stopped => return reloader,
+            asked = waiting.recv() => asked,
+            () = watch.changed() => None,
+        };
+        let outcome = reloader.reload().await;
+        watch.follow(reloader.running());
+        if let Some(answer) = asked {
+            // Whoever asked may have gone; the outcome is in the log as well.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+async fn open_admin_address(checked: &Checked) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = checked.admin.listen else { return Ok(None) };
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(system(format!("cannot listen on the admin address {address} (`admin.listen`)")))?;
+    Ok(Some(listener))
+}
+
+fn worker_count(checked: &Checked) -> usize {
+    let machine = || thread::available_parallelism().map_or(1, usize::from);
+    checked.workers.map_or_else(machine, usize::from)
+}
+
+/// Says where it listens.
+pub fn announce(app: &App) {
+    for warning in &app.warnings {
+        warn!("{warning}");
+    }
+    for (name, address) in &app.addresses {
+        info!(listener = name, %address, "listening");
+    }
+    info!(socket = %app.socket.display(), address = app.admin.map(tracing::field::display), "admin");
+}

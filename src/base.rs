@@ -1,0 +1,7 @@
+//! The floor: what every other part stands on and that knows none of them.
+
+pub mod address;
+pub mod backoff;
+pub mod network;
+pub mod timer;
+pub mod units;

@@ -1,0 +1,122 @@
+//! `host:port`, where the host may be a name.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// Where a backend listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// An IP address or a name.
+    pub host: Host,
+    /// Never 0.
+    pub port: u16,
+}
+
+/// The left part of [`HostPort`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// An address that needs no lookup.
+    Ip(IpAddr),
+    /// A name, resolved whenever a connection is made.
+    Name(String),
+}
+
+/// Why a text is no [`HostPort`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum HostPortError {
+    /// There is no `:port`.
+    #[error("has no port")]
+    NoPort,
+    /// The port is not a number from 1 to 65535.
+    #[error("has a bad port")]
+    BadPort,
+    /// The host is neither an IP address nor a name.
+    #[error("has a bad host")]
+    BadHost,
+}
+
+impl HostPort {
+    /// The socket address, where no lookup is needed for it.
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        match self.host {
+            Host::Ip(ip) => Some(SocketAddr::new(ip, self.port)),
+            Host::Name(_) => None,
+        }
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = HostPortError;
+
+    fn from_str(text: &str) -> Result<Self, HostPortError> {
+        let (host, port) = text.rsplit_once(':').ok_or(HostPortError::NoPort)?;
+        if host.starts_with('[') != host.ends_with(']') {
+            return Err(HostPortError::NoPort);
+        }
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let port: u16 = port.parse().map_err(|_| HostPortError::BadPort)?;
+        if !digits || port == 0 {
+            return Err(HostPortError::BadPort);
+        }
+        let host = parse_host(host).ok_or(HostPortError::BadHost)?;
+        Ok(Self { host, port })
+    }
+}
+
+fn parse_host(text: &str) -> Option<Host> {
+    if let Some(address) = text.strip_prefix('[') {
+        return Some(Host::Ip(IpAddr::V6(address.strip_suffix(']')?.parse().ok()?)));
+    }
+    if let Ok(address) = text.parse() {
+        return Some(Host::Ip(IpAddr::V4(address)));
+    }
+    let is_label = |label: &str| {
+        let bytes = label.as_bytes();
+        let plain = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        !bytes.is_empty() && bytes.len() <= 63 && plain
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    // A name whose last label is a number is a mistyped IPv4 address (RFC 1123, section 2.1).
+    let is_numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    (name.len() <= 253 && name.split('.').all(is_label) && !is_numeric).then(|| Host::Name(text.to_owned()))
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(formatter),
+            Host::Name(name) => write!(formatter, "{name}:{}", self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<&str, HostPortError>) {
+        let parsed = text.parse::<HostPort>().map(|address| address.to_string());
+        assert_eq!(parsed.as_deref(), expected.as_ref().map(|text| *text), "{text}");
+    }
+
+    #[test]
+    fn parses_addresses_and_names() {
+        check("127.0.0.1:80", Ok("127.0.0.1:80"));
+        check("[::1]:80", Ok("[::1]:80"));
+        check("api.internal:8080", Ok("api.internal:8080"));
+        check("localhost:1", Ok("localhost:1"));
+        check("localhost", Err(HostPortError::NoPort));
+        check("[::1]", Err(HostPortError::NoPort));
+        check("localhost:", Err(HostPortError::BadPort));
+        check("localhost:0", Err(HostPortError::BadPort));
+        check("localhost:+1", Err(HostPortError::BadPort));
+        check("localhost:70000", Err(HostPortError::BadPort));
+        check("256.0.0.1:80", Err(HostPortError::BadHost));
+        check("a b:80", Err(HostPortError::BadHost));
+        check(":80", Err(HostPortError::BadHost));
+        check("http://a:80", Err(HostPortError::BadHost));
+    }
+}

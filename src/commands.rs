@@ -1,0 +1,40 @@
+//! Commands that both binaries have.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::plugin::PluginEngine;
+use crate::reload::{SourceError, load};
+use crate::snapshot;
+
+/// Checks a document with its plugins and says all that is wrong with it. 0 when it is good, 1 when it is rejected, 2
+/// when it cannot be read.
+pub fn check(file: &Path) -> ExitCode {
+    match try_check(file) {
+        Ok(warnings) => {
+            for warning in warnings {
+                eprintln!("{}: {warning}", file.display());
+            }
+            println!("{}: good", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(SourceError::Rejected(diagnostics)) => {
+            for diagnostic in diagnostics {
+                eprintln!("{}: {diagnostic}", file.display());
+            }
+            ExitCode::from(1)
+        }
+        Err(SourceError::Unreadable(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn try_check(file: &Path) -> Result<Vec<String>, SourceError> {
+    let loaded = load(file)?;
+    let engine = PluginEngine::new()
+        .map_err(|error| SourceError::Unreadable(format!("cannot start the WebAssembly engine: {error:#}")))?;
+    snapshot::check(&loaded.checked, &engine).map_err(|problems| loaded.reject(&problems))?;
+    Ok(loaded.warnings.iter().map(ToString::to_string).collect())
+}

@@ -1,0 +1,141 @@
+//! The document after the check: plain values, names resolved to indexes, defaults filled in. Nothing in here can turn
+//! out to be wrong later but what lies outside of the document: files, addresses in use, plugins.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::network::IpNetwork;
+use crate::base::units::ByteSize;
+
+mod plugins;
+mod routes;
+mod secrets;
+
+pub use super::document::{Isolation, OnError, Permission, Strategy};
+pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource};
+pub use routes::{Backend, Conditions, Route, Rule, Upstream};
+pub use secrets::Secrets;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// None is as many as the machine has processors for this process.
+    pub workers: Option<NonZeroUsize>,
+    /// At least one, `root` first.
+    pub listeners: Vec<Listener>,
+    pub http: HttpSettings,
+    pub access_log: AccessLog,
+    pub admin: Admin,
+    /// Those with a name, then those of the routes.
+    pub upstreams: Vec<Upstream>,
+    /// Those of the document, then those that routes attach without its naming them.
+    pub plugins: Vec<Plugin>,
+    pub routes: Vec<Route>,
+    /// What no message may show.
+    pub secrets: Secrets,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub name: String,
+    /// `[::]` is every address, IPv4 too.
+    pub address: SocketAddr,
+    pub protocols: Protocols,
+}
+
+/// What clients of a listener may speak; at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocols {
+    pub h1: bool,
+    /// HTTP/2 with prior knowledge, without TLS.
+    pub h2c: bool,
+}
+
+/// What holds for every listener and every route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpSettings {
+    pub timeouts: Timeouts,
+    pub limits: Limits,
+    pub trusted_proxies: Vec<IpNetwork>,
+    /// Whether to add `Via`.
+    pub via: bool,
+}
+
+/// None is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first byte of a request to the end of its head, and from accept to the first byte.
+    pub client_head: Duration,
+    /// Between two reads of a request's body, and between two writes of a response.
+    pub client_idle: Duration,
+    /// Between two requests of a connection.
+    pub keep_alive: Duration,
+    /// For a connection to a backend.
+    pub connect: Duration,
+    /// For the head of a backend's response, and between two reads of its body.
+    pub backend_idle: Duration,
+    /// How long an unused connection to a backend is kept.
+    pub backend_keep_alive: Duration,
+    /// How long requests in flight may take after a stop or after their listener was removed.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            client_head: Duration::from_secs(10),
+            client_idle: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
+            connect: Duration::from_secs(5),
+            backend_idle: Duration::from_secs(60),
+            backend_keep_alive: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The head of a client's request and of a backend's response.
+    pub head_size: ByteSize,
+    /// Header fields of one head.
+    pub header_count: u32,
+    /// Unused connections kept for each backend and worker.
+    pub pool_idle: u32,
+    /// The body of a client's request; none is unlimited.
+    pub request_body: Option<ByteSize>,
+    /// Clients' connections of one worker.
+    pub connections: u32,
+    /// Concurrent streams of one HTTP/2 connection.
+    pub h2_streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_size: ByteSize::kib(32),
+            header_count: 100,
+            pool_idle: 64,
+            request_body: None,
+            connections: 10_000,
+            h2_streams: 100,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    Off,
+    #[default]
+    Stdout,
+    File(PathBuf),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// For HTTP; none is not at all.
+    pub listen: Option<SocketAddr>,
+    /// None is `cloud-cup.sock` in a folder that the one who opens it chooses.
+    pub socket: Option<PathBuf>,
+}

@@ -1,0 +1,84 @@
+//! Plugins and where they are attached.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::base::units::ByteSize;
+use crate::config::document::{Isolation, OnError, Permission};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugin {
+    pub name: String,
+    pub source: PluginSource,
+    pub permissions: BTreeSet<Permission>,
+    /// JSON pointer of its definition, or for a shipped plugin without one of where it is attached first.
+    pub pointer: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginSource {
+    /// A component, by a path that holds wherever the process stands. Whether it is there has not been looked at.
+    File(PathBuf),
+    /// The component of the plugin's name in the gateway's binary.
+    Shipped,
+}
+
+/// A plugin on a rule. What the document leaves out here is as the plugin has it.
+#[derive(Clone, PartialEq)]
+pub struct Attachment {
+    /// Index in [`Checked::plugins`](super::Checked::plugins).
+    pub plugin: usize,
+    pub name: String,
+    /// May hold secrets, so `Debug` does not show it.
+    pub config: Value,
+    pub on_error: OnError,
+    pub isolation: Isolation,
+    pub limits: PluginLimits,
+    /// JSON pointer of the attachment.
+    pub pointer: String,
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("name", &self.name)
+            .field("on_error", &self.on_error)
+            .field("isolation", &self.isolation)
+            .field("limits", &self.limits)
+            .field("pointer", &self.pointer)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PluginLimits {
+    /// Of one call of a hook.
+    pub time: Duration,
+    /// Of an instance.
+    pub memory: ByteSize,
+    /// Of an instance.
+    pub table_elements: u32,
+    /// The body of a reply.
+    pub reply_size: ByteSize,
+    /// Lines a second.
+    pub log_rate: u32,
+    /// After which an instance is replaced; at least 1.
+    pub requests: u32,
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_millis(100),
+            memory: ByteSize::mib(16),
+            table_elements: 10_000,
+            reply_size: ByteSize::kib(64),
+            log_rate: 10,
+            requests: 100_000,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! From the document as it is written to the checked one: texts are parsed, names resolved, defaults filled in, and
+//! what contradicts itself is reported.
+//!
+//! Every function gives what it could make of its part. What could not be made has been reported, here or by an
+//! earlier stage, and is left out; then the result is of no use but to check the rest against.
+
+use super::Environment;
+use super::checked::{Admin, Checked, Secrets};
+use super::document::{self as written, Document};
+use super::report::Report;
+
+mod amounts;
+mod conditions;
+mod listeners;
+mod names;
+mod plugins;
+mod routes;
+mod settings;
+mod tls;
+mod upstreams;
+
+use plugins::Plugins;
+use routes::Routes;
+use upstreams::Upstreams;
+
+pub(super) fn check(document: &Document, environment: &Environment<'_>, secrets: Secrets, report: &mut Report) -> Checked {
+    tls::check(document, environment, report);
+    let mut upstreams = Upstreams::named(document, report);
+    let mut plugins = Plugins::defined(document, environment, report);
+    let routes = Routes { upstreams: &mut upstreams, plugins: &mut plugins, report }.check(document);
+    let (listeners, admin_listen) = listeners::check(document, report);
+    let admin_socket = document.admin.as_ref().and_then(|admin| admin.socket.as_ref());
+    Checked {
+        workers: settings::workers(document),
+        listeners,
+        http: settings::http(document, report),
+        access_log: settings::access_log(document, environment),
+        admin: Admin { listen: admin_listen, socket: admin_socket.map(|path| environment.directory.join(path)) },
+        upstreams: upstreams.into_checked(),
+        plugins: plugins.into_checked(),
+        routes,
+        secrets,
+    }
+}

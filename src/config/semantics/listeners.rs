@@ -1,0 +1,159 @@
+//! Where to listen: `root`, `listeners` and `admin.listen`.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use super::names;
+use super::written::{Document, Listener as Written, Protocol};
+use crate::config::checked::{Listener, Protocols};
+use crate::config::diagnostic::{Part, Problem};
+use crate::config::path::Path;
+use crate::config::report::Report;
+
+/// The name of the listener that the field `root` makes.
+const ROOT: &str = "root";
+
+/// The listeners, and the address for admin.
+pub(super) fn check(document: &Document, report: &mut Report) -> (Vec<Listener>, Option<SocketAddr>) {
+    report_absence(document, report);
+    report_second_root(document, report);
+    let mut sockets = Sockets { taken: Vec::new(), report };
+    let mut listeners = Vec::new();
+    if let Some(text) = &document.root {
+        listeners.extend(sockets.root(text));
+    }
+    let at = Path::ROOT.field("listeners");
+    for (name, written) in document.listeners.iter().flatten() {
+        listeners.extend(sockets.listener(&at.field(name), name, written.as_ref()));
+    }
+    let admin = document.admin.as_ref().and_then(|admin| admin.listen.as_ref());
+    let admin = admin.and_then(|text| sockets.claim(&Path::ROOT.field("admin").field("listen"), "`admin`", text));
+    (listeners, admin)
+}
+
+fn report_absence(document: &Document, report: &mut Report) {
+    let has_listeners = document.listeners.as_ref().is_some_and(|listeners| !listeners.is_empty());
+    let has_lost = ["root", "listeners"].iter().any(|field| report.has_lost(&Path::ROOT, field));
+    if document.root.is_none() && !has_listeners && !has_lost {
+        let problem = Problem::error("", "expected `root` or `listeners`, found neither");
+        report.add(problem.hint("say where to listen: `\"root\": \"127.0.0.1:8080\"`"));
+    }
+}
+
+fn report_second_root(document: &Document, report: &mut Report) {
+    let has_root = document.listeners.as_ref().is_some_and(|listeners| listeners.contains_key(ROOT));
+    if document.root.is_some() && has_root {
+        let message = "`root` is the name of the listener that the field `root` makes";
+        report.add(Problem::error("/listeners/root", message).part(Part::Name));
+    }
+}
+
+/// The sockets that are spoken for.
+struct Sockets<'r> {
+    /// By whom, in the words of a message, and where.
+    taken: Vec<(String, SocketAddr)>,
+    report: &'r mut Report,
+}
+
+impl Sockets<'_> {
+    fn root(&mut self, text: &str) -> Option<Listener> {
+        let address = self.claim(&Path::ROOT.field("root"), "`root`", text)?;
+        Some(Listener { name: ROOT.to_owned(), address, protocols: Protocols { h1: true, h2c: true } })
+    }
+
+    fn listener(&mut self, at: &Path<'_>, name: &str, written: Option<&Written>) -> Option<Listener> {
+        names::check(at, name, self.report);
+        let written = written?;
+        let address = self.claim(&at.field("address"), &format!("listener `{name}`"), written.address.as_ref()?)?;
+        Some(Listener { name: name.to_owned(), address, protocols: protocols(written) })
+    }
+
+    /// Reads an address and takes it, unless another has it.
+    fn claim(&mut self, at: &Path<'_>, who: &str, text: &str) -> Option<SocketAddr> {
+        let Some(address) = parse_address(text) else {
+            let expected = "expected an address and a port such as `127.0.0.1:8080`, `[::1]:8080` or `:8080`";
+            self.report.unexpected_with(at, expected, text, hint(text));
+            return None;
+        };
+        if let Some((other, _)) = self.taken.iter().find(|(_, taken)| overlap(*taken, address)) {
+            self.report.error(at, format!("address overlaps with that of {other}"));
+            return None;
+        }
+        self.taken.push((who.to_owned(), address));
+        Some(address)
+    }
+}
+
+fn protocols(written: &Written) -> Protocols {
+    let allows = |protocol| written.protocols.as_ref().is_none_or(|protocols| protocols.contains(&Some(protocol)));
+    Protocols { h1: allows(Protocol::H1), h2c: allows(Protocol::H2c) }
+}
+
+/// `:8080` is every address of the machine, IPv4 and IPv6: `[::]:8080`.
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix(':') {
+        Some(port) if port.starts_with(|first: char| first.is_ascii_digit()) => {
+            Some(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port.parse().ok()?))
+        }
+        _ => text.parse().ok(),
+    }
+}
+
+fn hint(text: &str) -> Option<String> {
+    let is_port = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse::<IpAddr>() {
+        Ok(ip) => Some(format!("add a port: `{}`", SocketAddr::new(ip, 8080))),
+        Err(_) if is_port => Some(format!("a port on every address is `:{text}`")),
+        Err(_) if text.contains("localhost") => Some("the address of `localhost` is `127.0.0.1`".to_owned()),
+        Err(_) => None,
+    }
+}
+
+/// Whether no two sockets can listen on both: one address, or one and every address. `[::]` takes IPv4 too, `0.0.0.0`
+/// only that. Port 0 takes a free one and is never in the way.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |one: IpAddr, other: IpAddr| match one {
+        IpAddr::V4(ip) => ip.is_unspecified() && other.is_ipv4(),
+        IpAddr::V6(ip) => ip.is_unspecified(),
+    };
+    let (one_ip, other_ip) = (one.ip(), other.ip());
+    let is_same_place = one_ip == other_ip || covers(one_ip, other_ip) || covers(other_ip, one_ip);
+    one.port() != 0 && one.port() == other.port() && is_same_place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_addresses() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(parse_address(text).map(|address| address.to_string()).as_deref(), expected, "{text}");
+        };
+        check("127.0.0.1:8080", Some("127.0.0.1:8080"));
+        check("[::1]:8080", Some("[::1]:8080"));
+        check(":8080", Some("[::]:8080"));
+        check("127.0.0.1:0", Some("127.0.0.1:0"));
+        for refused in ["", ":", ":+80", ":99999", "8080", "127.0.0.1", "localhost:80", "::1:80", "http://127.0.0.1:80"] {
+            check(refused, None);
+        }
+    }
+
+    #[test]
+    fn finds_overlaps() {
+        let check = |one: &str, other: &str, expected: bool| {
+            let [one_address, other_address] = [one, other].map(|text| parse_address(text).unwrap());
+            assert_eq!(overlap(one_address, other_address), expected, "{one} {other}");
+            assert_eq!(overlap(other_address, one_address), expected, "{other} {one}");
+        };
+        check("127.0.0.1:80", "127.0.0.1:80", true);
+        check("127.0.0.1:80", "127.0.0.1:81", false);
+        check("127.0.0.1:80", "127.0.0.2:80", false);
+        check("127.0.0.1:80", "[::1]:80", false);
+        check("0.0.0.0:80", "127.0.0.1:80", true);
+        check("0.0.0.0:80", "[::1]:80", false);
+        check(":80", "127.0.0.1:80", true);
+        check(":80", "0.0.0.0:80", true);
+        check(":80", "[::1]:80", true);
+        check(":0", ":0", false);
+    }
+}

@@ -1,0 +1,20 @@
+//! Names of listeners, upstreams and plugins.
+
+use crate::config::diagnostic::{Part, Problem};
+use crate::config::path::Path;
+use crate::config::report::Report;
+use crate::config::wording::quote;
+
+/// Reports a name that cannot stand in logs, metrics and commands. `at` is the value that has the name.
+pub(super) fn check(at: &Path<'_>, name: &str, report: &mut Report) {
+    if is_name(name) {
+        return;
+    }
+    let message = format!("expected a name of 1 to 64 letters, digits, `_`, `-` and `.`, found {}", quote(name));
+    report.add(Problem::error(at.pointer(), message).part(Part::Name));
+}
+
+fn is_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    (1..=64).contains(&text.len()) && text.bytes().all(is_allowed)
+}

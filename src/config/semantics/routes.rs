@@ -1,0 +1,132 @@
+//! Routes: patterns, their rules, and where they lead.
+
+use std::collections::HashMap;
+
+use super::conditions;
+use super::plugins::Plugins;
+use super::upstreams::Upstreams;
+use super::written::{self, Document};
+use crate::config::checked::{Route, Rule};
+use crate::config::diagnostic::{Part, Problem};
+use crate::config::path::Path;
+use crate::config::report::Report;
+use crate::config::wording::quote;
+use crate::route::Pattern;
+
+/// Nobody writes longer ones, and pointers that are longer help nobody.
+const LONGEST_PATTERN: usize = 2048;
+
+/// What routes are checked against.
+pub(super) struct Routes<'a, 'e> {
+    pub upstreams: &'a mut Upstreams,
+    pub plugins: &'a mut Plugins<'e>,
+    pub report: &'a mut Report,
+}
+
+impl Routes<'_, '_> {
+    pub(super) fn check(mut self, document: &Document) -> Vec<Route> {
+        let Some(written) = &document.routes else { return Vec::new() };
+        let at = Path::ROOT.field("routes");
+        if written.is_empty() {
+            self.report.add(Problem::warning(at.pointer(), "no routes: every request is answered with 404"));
+        }
+        let routes = written.iter();
+        let routes: Vec<Route> =
+            routes.filter_map(|(text, route)| self.route(&at.field(text), text, route.as_ref())).collect();
+        report_conflicts(&at, &routes, self.report);
+        routes
+    }
+
+    fn route(&mut self, at: &Path<'_>, text: &str, written: Option<&written::Route>) -> Option<Route> {
+        if text.len() > LONGEST_PATTERN {
+            self.report.error("/routes", format!("pattern {} has more than {LONGEST_PATTERN} bytes", quote(text)));
+            return None;
+        }
+        let pattern = pattern(at, text, self.report);
+        let rules = match written? {
+            written::Route::Rule(rule) => Vec::from_iter(self.rule(at, rule, upstream_name(text, 0))),
+            written::Route::Rules(rules) => self.rules(at, text, rules),
+        };
+        Some(Route { pattern: pattern?, text: text.to_owned(), rules })
+    }
+
+    fn rules(&mut self, at: &Path<'_>, text: &str, written: &[Option<written::Rule>]) -> Vec<Rule> {
+        report_unreachable(at, written, self.report);
+        let rules = written.iter().enumerate();
+        rules
+            .filter_map(|(index, rule)| self.rule(&at.item(index), rule.as_ref()?, upstream_name(text, index)))
+            .collect()
+    }
+
+    fn rule(&mut self, at: &Path<'_>, written: &written::Rule, upstream_name: String) -> Option<Rule> {
+        let matches = conditions::check(at, written, self.report);
+        let upstream = self.upstream(at, written, upstream_name);
+        let at_plugins = at.field("plugins");
+        let attachments = written.plugins.iter().flatten().enumerate();
+        let attachments = attachments
+            .filter_map(|(index, written)| {
+                self.plugins.attach(&at_plugins.item(index), written.as_ref()?, self.report)
+            })
+            .collect();
+        Some(Rule { matches, upstream: upstream?, attachments })
+    }
+
+    fn upstream(&mut self, at: &Path<'_>, written: &written::Rule, own_name: String) -> Option<usize> {
+        match (&written.backends, &written.upstream) {
+            (Some(backends), None) => Some(self.upstreams.add(at, own_name, backends, written.strategy, self.report)),
+            (None, Some(name)) => {
+                if written.strategy.is_some() {
+                    let problem = Problem::error(at.field("strategy").pointer(), "`strategy` beside `upstream`");
+                    self.report.add(problem.part(Part::Name).hint("give it to the upstream"));
+                }
+                self.upstreams.find(&at.field("upstream"), name, self.report)
+            }
+            (Some(_), Some(_)) => {
+                let problem = Problem::error(at.field("upstream").pointer(), "`upstream` beside `backends`");
+                self.report.add(problem.part(Part::Name).hint("a rule has one of them"));
+                None
+            }
+            (None, None) => {
+                if !["backends", "upstream"].iter().any(|field| self.report.has_lost(at, field)) {
+                    self.report.error(at, "expected `backends` or `upstream`, found neither");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// The name of the upstream that a rule has for itself.
+fn upstream_name(pattern: &str, rule: usize) -> String {
+    if rule == 0 { format!("routes:{pattern}") } else { format!("routes:{pattern}#{rule}") }
+}
+
+fn pattern(at: &Path<'_>, text: &str, report: &mut Report) -> Option<Pattern> {
+    Pattern::parse(text)
+        .map_err(|error| report.add(Problem::error(at.pointer(), error.to_string()).part(Part::Name)))
+        .ok()
+}
+
+/// Two patterns that some request matches equally well.
+fn report_conflicts(at: &Path<'_>, routes: &[Route], report: &mut Report) {
+    let mut known = HashMap::new();
+    for route in routes {
+        let other = route.pattern.conflict_keys().find_map(|key| known.insert(key, &route.text));
+        if let Some(other) = other {
+            let message = format!("conflicts with {}", quote(other));
+            let problem = Problem::error(at.field(&route.text).pointer(), message).part(Part::Name);
+            report.add(problem.hint("some requests match both, and neither is more specific"));
+        }
+    }
+}
+
+fn report_unreachable(at: &Path<'_>, rules: &[Option<written::Rule>], report: &mut Report) {
+    let takes_everything = |(index, rule): (usize, &Option<written::Rule>)| {
+        rule.as_ref().is_some_and(|rule| conditions::take_everything(&at.item(index), rule, report))
+    };
+    let Some(last) = rules.iter().enumerate().position(takes_everything) else { return };
+    if last + 1 < rules.len() {
+        let message = format!("no request gets here: rule {last} has no `match` and takes them all");
+        report.add(Problem::error(at.item(last + 1).pointer(), message).hint("put the rule without `match` last"));
+    }
+}

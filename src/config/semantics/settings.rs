@@ -1,0 +1,89 @@
+//! What holds for the whole gateway, beside where it listens.
+
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::written::{self, Document, DurationText};
+use super::{Environment, amounts};
+use crate::base::network::{IpNetwork, IpNetworkError};
+use crate::base::units::ByteSize;
+use crate::config::checked::{AccessLog, HttpSettings, Limits, Timeouts};
+use crate::config::path::Path;
+use crate::config::report::Report;
+
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
+const HEAD_SIZE: RangeInclusive<ByteSize> = ByteSize::kib(1)..=ByteSize::mib(1);
+const ANY_SIZE: RangeInclusive<ByteSize> = ByteSize::bytes(0)..=ByteSize::bytes(u64::MAX);
+
+pub(super) fn workers(document: &Document) -> Option<NonZeroUsize> {
+    usize::try_from(document.workers?).ok().and_then(NonZeroUsize::new)
+}
+
+pub(super) fn http(document: &Document, report: &mut Report) -> HttpSettings {
+    HttpSettings {
+        timeouts: document.timeouts.as_ref().map_or_else(Timeouts::default, |written| timeouts(written, report)),
+        limits: document.limits.as_ref().map_or_else(Limits::default, |written| limits(written, report)),
+        trusted_proxies: trusted_proxies(document, report),
+        via: document.via.unwrap_or(false),
+    }
+}
+
+fn timeouts(written: &written::Timeouts, report: &mut Report) -> Timeouts {
+    let at = Path::ROOT.field("timeouts");
+    let default = Timeouts::default();
+    let mut read = |field, written: &Option<DurationText>, default| {
+        amounts::duration(&at.field(field), written.as_ref(), TIMEOUT, report).unwrap_or(default)
+    };
+    Timeouts {
+        client_head: read("client_head", &written.client_head, default.client_head),
+        client_idle: read("client_idle", &written.client_idle, default.client_idle),
+        keep_alive: read("keep_alive", &written.keep_alive, default.keep_alive),
+        connect: read("connect", &written.connect, default.connect),
+        backend_idle: read("backend_idle", &written.backend_idle, default.backend_idle),
+        backend_keep_alive: read("backend_keep_alive", &written.backend_keep_alive, default.backend_keep_alive),
+        drain: read("drain", &written.drain, default.drain),
+    }
+}
+
+fn limits(written: &written::Limits, report: &mut Report) -> Limits {
+    let at = Path::ROOT.field("limits");
+    let default = Limits::default();
+    let head_size = amounts::size(&at.field("head_size"), written.head_size.as_ref(), HEAD_SIZE, report);
+    Limits {
+        head_size: head_size.unwrap_or(default.head_size),
+        header_count: written.header_count.unwrap_or(default.header_count),
+        pool_idle: written.pool_idle.unwrap_or(default.pool_idle),
+        request_body: amounts::size(&at.field("request_body"), written.request_body.as_ref(), ANY_SIZE, report),
+        connections: written.connections.unwrap_or(default.connections),
+        h2_streams: written.h2_streams.unwrap_or(default.h2_streams),
+    }
+}
+
+fn trusted_proxies(document: &Document, report: &mut Report) -> Vec<IpNetwork> {
+    let at = Path::ROOT.field("trusted_proxies");
+    let written = document.trusted_proxies.iter().flatten().enumerate();
+    written.filter_map(|(index, text)| network(&at.item(index), text.as_ref()?, report)).collect()
+}
+
+fn network(at: &Path<'_>, text: &str, report: &mut Report) -> Option<IpNetwork> {
+    let error = match text.parse() {
+        Ok(network) => return Some(network),
+        Err(error) => error,
+    };
+    let hint = match error {
+        IpNetworkError::HostBits(network) => Some(format!("did you mean `{network}`?")),
+        IpNetworkError::NotNetwork => None,
+    };
+    report.unexpected_with(at, error, text, hint);
+    None
+}
+
+pub(super) fn access_log(document: &Document, environment: &Environment<'_>) -> AccessLog {
+    match document.access_log.as_deref() {
+        None => AccessLog::default(),
+        Some("stdout") => AccessLog::Stdout,
+        Some("off") => AccessLog::Off,
+        Some(path) => AccessLog::File(environment.directory.join(path)),
+    }
+}

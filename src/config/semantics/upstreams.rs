@@ -1,0 +1,129 @@
+//! Groups of backends: those with a name, and those that a rule has for itself.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv6Addr;
+
+use super::names;
+use super::written::{Backend as Written, Document};
+use crate::base::address::{HostPort, HostPortError};
+use crate::config::checked::{Backend, Strategy, Upstream};
+use crate::config::diagnostic::Problem;
+use crate::config::path::Path;
+use crate::config::report::Report;
+use crate::config::wording::quote;
+
+const MAX_FAILURE: u32 = 5;
+const WEIGHT: u32 = 1;
+
+pub(super) struct Upstreams {
+    checked: Vec<Upstream>,
+    /// Indexes in `checked`. None is an upstream that was reported.
+    named: HashMap<String, Option<usize>>,
+    /// The field `upstreams` was not removed by the check.
+    is_complete: bool,
+    default_strategy: Strategy,
+}
+
+impl Upstreams {
+    /// Those of the field `upstreams`.
+    pub(super) fn named(document: &Document, report: &mut Report) -> Self {
+        let default_strategy = document.http.as_ref().and_then(|http| http.strategy).unwrap_or_default();
+        let is_complete = document.upstreams.is_some() || !report.has_lost(&Path::ROOT, "upstreams");
+        let mut upstreams = Self { checked: Vec::new(), named: HashMap::new(), is_complete, default_strategy };
+        let at = Path::ROOT.field("upstreams");
+        for (name, written) in document.upstreams.iter().flatten() {
+            let at = at.field(name);
+            names::check(&at, name, report);
+            let index = written.as_ref().and_then(|written| {
+                let backends = written.backends.as_ref()?;
+                Some(upstreams.add(&at, name.clone(), backends, written.strategy, report))
+            });
+            upstreams.named.insert(name.clone(), index);
+        }
+        upstreams
+    }
+
+    /// Takes in an upstream. `at` is the object that has its `backends`.
+    pub(super) fn add(
+        &mut self,
+        at: &Path<'_>,
+        name: String,
+        written: &[Option<Written>],
+        strategy: Option<Strategy>,
+        report: &mut Report,
+    ) -> usize {
+        let endpoints = backends(&at.field("backends"), written, report);
+        self.checked.push(Upstream { name, strategy: strategy.unwrap_or(self.default_strategy), endpoints });
+        self.checked.len() - 1
+    }
+
+    /// The index of a named upstream.
+    pub(super) fn find(&self, at: &Path<'_>, name: &str, report: &mut Report) -> Option<usize> {
+        if let Some(known) = self.named.get(name) {
+            return *known;
+        }
+        if self.is_complete {
+            report.unknown(at, "upstream", name, self.named.keys().map(String::as_str));
+        }
+        None
+    }
+
+    pub(super) fn into_checked(self) -> Vec<Upstream> {
+        self.checked
+    }
+}
+
+fn backends(at: &Path<'_>, written: &[Option<Written>], report: &mut Report) -> Vec<Backend> {
+    let mut addresses = HashSet::new();
+    let mut backends = Vec::new();
+    for (index, written) in written.iter().enumerate() {
+        let at = at.item(index);
+        let Some(backend) = written.as_ref().and_then(|written| backend(&at, written, report)) else { continue };
+        if addresses.insert(backend.address.clone()) {
+            backends.push(backend);
+        } else {
+            let problem = Problem::error(at.field("host").pointer(), "this backend is in the list already");
+            report.add(problem.hint("give it a `weight` for a larger share of the requests"));
+        }
+    }
+    backends
+}
+
+fn backend(at: &Path<'_>, written: &Written, report: &mut Report) -> Option<Backend> {
+    let text = written.host.as_ref()?;
+    let at = at.field("host");
+    Some(Backend {
+        host: report.as_written(&at, text).to_owned(),
+        address: address(&at, text, report)?,
+        max_failure: written.max_failure.unwrap_or(MAX_FAILURE),
+        weight: written.weight.unwrap_or(WEIGHT),
+    })
+}
+
+fn address(at: &Path<'_>, text: &str, report: &mut Report) -> Option<HostPort> {
+    let error = match text.parse() {
+        Ok(address) => return Some(address),
+        Err(error) => error,
+    };
+    report.unexpected_with(at, "expected a host and a port such as `127.0.0.1:8081`", text, hint(text, error));
+    None
+}
+
+/// What to write instead.
+fn hint(text: &str, error: HostPortError) -> Option<String> {
+    if text.starts_with("https://") {
+        return Some("backends are reached over HTTP without TLS".to_owned());
+    }
+    if let Some((authority, _)) = text.strip_prefix("http://").map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
+        let with_port = format!("{authority}:80");
+        let written = [authority, &with_port].into_iter().find(|text| text.parse::<HostPort>().is_ok());
+        return written.map(|text| format!("a backend has neither scheme nor path: write {}", quote(text)));
+    }
+    match error {
+        _ if text.contains('/') => Some("a backend has no path: requests keep theirs".to_owned()),
+        _ if text.parse::<Ipv6Addr>().is_ok() => Some(format!("an IPv6 address stands in brackets: `[{text}]:80`")),
+        HostPortError::NoPort => Some(format!("add a port: {}", quote(&format!("{text}:80")))),
+        HostPortError::BadPort => Some("a port is a number from 1 to 65535".to_owned()),
+        HostPortError::BadHost => None,
+    }
+}

@@ -1,0 +1,17 @@
+pub mod admin;
+pub mod app;
+pub mod base;
+pub mod commands;
+pub mod config;
+pub mod demo;
+pub mod listener;
+pub mod message;
+pub mod observe;
+pub mod plugin;
+pub mod protocol;
+pub mod proxy;
+pub mod reload;
+pub mod route;
+pub mod snapshot;
+pub mod upstream;
+pub mod worker;

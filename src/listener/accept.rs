@@ -1,0 +1,167 @@
+//! One worker's accept loop on one listener.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tracing::warn;
+
+use super::{Drain, stop_accepting};
+use crate::observe::metrics::WorkerMetrics;
+use crate::protocol::{Protocols, Session, serve};
+use crate::proxy::Proxy;
+
+/// How long connections whose handshake had begun may take to arrive once no more are let in.
+const LAST_CALL: Duration = Duration::from_millis(100);
+/// How long to wait when the process or the system is out of something, and when the worker has all the connections
+/// that it may have.
+const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
+const FULL: Duration = Duration::from_millis(5);
+
+/// What the document says of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerSpec {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it speaks.
+    pub protocols: Protocols,
+}
+
+/// A listener in one worker.
+#[derive(Debug)]
+pub struct Accept {
+    spec: Rc<RefCell<ListenerSpec>>,
+    /// Its connections.
+    pub drain: Rc<Drain>,
+    stop: Rc<Notify>,
+    stopped: Rc<Notify>,
+}
+
+impl Accept {
+    /// Begins to accept. Must be called on a worker.
+    pub fn start(socket: std::net::TcpListener, spec: ListenerSpec, proxy: Proxy) -> io::Result<Self> {
+        let accept = Self {
+            spec: Rc::new(RefCell::new(spec)),
+            drain: Rc::default(),
+            stop: Rc::default(),
+            stopped: Rc::default(),
+        };
+        let acceptor = Acceptor {
+            socket: TcpListener::from_std(socket)?,
+            spec: Rc::clone(&accept.spec),
+            proxy,
+            drain: Rc::clone(&accept.drain),
+        };
+        let (stop, stopped) = (Rc::clone(&accept.stop), Rc::clone(&accept.stopped));
+        tokio::task::spawn_local(async move {
+            tokio::select! {
+                () = acceptor.run() => {}
+                () = stop.notified() => acceptor.last_call().await,
+            }
+            stopped.notify_one();
+        });
+        Ok(accept)
+    }
+
+    /// Serves connections that come from now on by another specification of the same address.
+    pub fn reconfigure(&self, spec: ListenerSpec) {
+        self.spec.replace(spec);
+    }
+
+    /// Accepts what waits and then no more, and asks the connections to end.
+    pub fn stop(&self) {
+        self.stop.notify_one();
+        self.drain.begin();
+    }
+
+    /// Waits until it has stopped accepting.
+    pub async fn finished(&self) {
+        self.stopped.notified().await;
+    }
+}
+
+struct Acceptor {
+    socket: TcpListener,
+    spec: Rc<RefCell<ListenerSpec>>,
+    proxy: Proxy,
+    drain: Rc<Drain>,
+}
+
+impl Acceptor {
+    async fn run(&self) {
+        loop {
+            while self.is_full() {
+                tokio::time::sleep(FULL).await;
+            }
+            match self.socket.accept().await {
+                Ok((io, peer)) => self.serve(io, peer),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    warn!(listener = &*self.spec.borrow().name, %error, "cannot accept connections, trying again");
+                    tokio::time::sleep(OUT_OF_RESOURCES).await;
+                }
+            }
+        }
+    }
+
+    /// Serves those who wait already, then lets go of the socket.
+    async fn last_call(self) {
+        if let Err(error) = stop_accepting(&self.socket) {
+            warn!(listener = &*self.spec.borrow().name, %error, "connections may be reset as the listener closes");
+        }
+        let deadline = tokio::time::Instant::now() + LAST_CALL;
+        while let Ok(accepted) = tokio::time::timeout_at(deadline, self.socket.accept()).await {
+            if let Ok((io, peer)) = accepted {
+                self.serve(io, peer);
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let most = self.proxy.view().snapshot.settings.connections;
+        self.proxy.metrics().connections.read() >= most as u64
+    }
+
+    fn serve(&self, io: TcpStream, peer: SocketAddr) {
+        // A peer that is gone already shows in the first read.
+        let _ = io.set_nodelay(true);
+        let session = Session {
+            proxy: self.proxy.clone(),
+            drain: Rc::clone(&self.drain),
+            protocols: self.spec.borrow().protocols,
+        };
+        let listener = Arc::clone(&self.spec.borrow().name);
+        let metrics = Arc::clone(self.proxy.metrics());
+        metrics.accepted.add(1);
+        metrics.connections.add(1);
+        let open = OpenConnection(metrics);
+        self.drain.spawn(async move {
+            serve(io, peer, listener, session).await;
+            drop(open);
+        });
+    }
+}
+
+/// Counted as long as it lives.
+struct OpenConnection(Arc<WorkerMetrics>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.connections.subtract(1);
+    }
+}
+
+/// Errors that concern a connection which went away before it was accepted, not the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,19 @@
+//! HTTP messages: the one request and response type of the gateway, its body, and the HTTP/1.1 codec.
+//!
+//! Every protocol turns bytes into [`Request`] and a [`Response`] back into bytes; nothing else in the gateway asks
+//! which version it serves. HTTP/1.1 has a codec of its own here, for both directions, because strict framing,
+//! interim responses, a small idle connection and the processor time of a request all depend on it; HTTP/2 is
+//! hyper's.
+
+pub mod body;
+pub mod exchange;
+pub mod http1;
+
+pub use body::{Body, BodyError};
+pub use exchange::{Client, Exchange, ResponseHead};
+
+/// A request on its way through the gateway.
+pub type Request = http::Request<Body>;
+
+/// A response on its way through the gateway.
+pub type Response = http::Response<Body>;

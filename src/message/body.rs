@@ -1,0 +1,138 @@
+//! The body of a message: one concrete type, streamed, with back-pressure.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use thiserror::Error;
+
+use super::http1::{FramingError, ReceivedBody, Roundtrip};
+
+/// Where a body comes from. Polling it pulls the bytes from there; dropping it abandons what is left.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// No bytes.
+    #[default]
+    Empty,
+    /// Bytes at hand.
+    Full(Bytes),
+    /// From a client that speaks HTTP/1.1.
+    Received(ReceivedBody),
+    /// From a client that speaks HTTP/2.
+    Http2(hyper::body::Incoming),
+    /// Another one, counted on its way.
+    Metered(Box<Body>, Rc<Meter>),
+    /// From a backend, together with the rest of the request that is still on its way there.
+    Backend(Box<Roundtrip>),
+}
+
+/// Why a body ended early.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// The sender broke the framing.
+    #[error("the body is malformed: {0}")]
+    Malformed(#[from] FramingError),
+    /// The sender went away before the end.
+    #[error("the connection closed before the end of the body")]
+    Closed,
+    /// The sender was silent for longer than allowed.
+    #[error("no byte of the body came in time")]
+    Idle,
+    /// The body is larger than allowed.
+    #[error("the body is larger than allowed")]
+    TooLarge,
+    /// The transport failed.
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    /// The HTTP/2 stream failed.
+    #[error("the stream failed: {0}")]
+    Http2(#[from] hyper::Error),
+}
+
+/// Counts the bytes of a body and holds it to a limit.
+#[derive(Debug)]
+pub struct Meter {
+    bytes: Cell<u64>,
+    limit: Option<u64>,
+}
+
+impl Meter {
+    /// The body, counted from now on.
+    pub fn install(body: Body, limit: Option<u64>) -> (Body, Rc<Self>) {
+        let meter = Rc::new(Self { bytes: Cell::new(0), limit });
+        (Body::Metered(Box::new(body), Rc::clone(&meter)), meter)
+    }
+
+    /// How many came so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    fn count(&self, frame: &Frame<Bytes>) -> Result<(), BodyError> {
+        let more = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.bytes.set(self.bytes.get() + more);
+        match self.limit {
+            Some(limit) if self.bytes.get() > limit => Err(BodyError::TooLarge),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Body {
+    /// Bytes at hand, or none.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        if bytes.is_empty() { Self::Empty } else { Self::Full(bytes) }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            body @ Self::Full(_) => {
+                let Self::Full(bytes) = std::mem::take(body) else { return Poll::Ready(None) };
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Self::Received(body) => body.poll_frame(cx),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::from),
+            Self::Metered(body, meter) => {
+                let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.and_then(|frame| meter.count(&frame).map(|()| frame))))
+            }
+            Self::Backend(roundtrip) => roundtrip.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Received(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+            Self::Metered(body, _) => body.is_end_stream(),
+            Self::Backend(roundtrip) => roundtrip.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Received(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+            Self::Metered(body, _) => body.size_hint(),
+            Self::Backend(roundtrip) => roundtrip.size_hint(),
+        }
+    }
+}

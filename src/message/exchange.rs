@@ -1,0 +1,78 @@
+//! One request on its way through the gateway, with everything that is known of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+
+/// The request's head as it will be sent, and the facts beside it. One per request, handed from step to step.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The method.
+    pub method: Method,
+    /// Normalised path and the query as it came.
+    pub uri: Uri,
+    /// End-to-end fields; `host` is the one authority.
+    pub headers: HeaderMap,
+    /// Who asks.
+    pub client: Client,
+    /// The pattern of the route that was matched; none before that.
+    pub route: Option<Arc<str>>,
+    /// What the parameters of the pattern stand for.
+    pub parameters: Vec<(Arc<str>, String)>,
+    /// Notes that plugins left for each other.
+    pub attributes: Vec<(String, String)>,
+    /// Present once there is a response.
+    pub response: Option<ResponseHead>,
+}
+
+/// A response's head on its way to the client.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseHead {
+    /// The status.
+    pub status: StatusCode,
+    /// End-to-end fields.
+    pub headers: HeaderMap,
+}
+
+/// The client of one request.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The peer of the connection; behind trusted proxies the address that they vouch for.
+    pub address: SocketAddr,
+    /// How it speaks.
+    pub version: Version,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// The listener's name in the document.
+    pub listener: Arc<str>,
+}
+
+impl Exchange {
+    /// The host, with a port where one was given. Empty for HTTP/1.0 requests that name none.
+    pub fn authority(&self) -> &str {
+        self.headers.get(header::HOST).map_or("", |host| host.to_str().unwrap_or_default())
+    }
+
+    /// The normalised path.
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+}
+
+impl Client {
+    /// `HTTP/1.1`, for example.
+    pub fn protocol(&self) -> &'static str {
+        match self.version {
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2",
+            Version::HTTP_3 => "HTTP/3",
+            _ => "HTTP/1.1",
+        }
+    }
+}
+
+/// A value from text that the gateway made itself and that has no control characters.
+pub fn field_value(text: impl AsRef<str>) -> HeaderValue {
+    HeaderValue::from_str(text.as_ref()).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

@@ -1,0 +1,344 @@
+//! One request to a backend and its response, on one HTTP/1.1 connection.
+//!
+//! The request's body and the response's body move at the same time, so a backend may answer before it has read
+//! everything. There is no task behind it: whoever polls the response also drives what is left of the request.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::rc::Weak;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http_body::{Body as _, Frame, SizeHint};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::head::{self, HeadError, HeadLimits};
+use super::stream::ReadHeadError;
+use super::write::write_request_head;
+use super::{BodyEncoding, Decoded, Decoder, Framing, Stream, encode_data, encode_end};
+use crate::message::{Body, BodyError};
+
+/// Where a connection goes when its response has ended, with the moment from which it is unused.
+#[derive(Debug, Default)]
+pub struct IdleConnections {
+    waiting: RefCell<VecDeque<(Stream, Instant)>>,
+    most: usize,
+}
+
+/// The head of a request on its way to a backend.
+#[derive(Debug)]
+pub struct SentRequest<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// Path and query are sent.
+    pub uri: &'a Uri,
+    /// With `host`, without hop-by-hop and framing fields.
+    pub headers: &'a HeaderMap,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Roundtrip {
+    /// Gone once nothing more is to come over it.
+    stream: Option<Stream>,
+    method: Method,
+    limits: HeadLimits,
+    idle: Duration,
+    request: Sending,
+    response: Decoder,
+    is_reusable: bool,
+    home: Weak<IdleConnections>,
+}
+
+/// What is left of the request.
+#[derive(Debug)]
+struct Sending {
+    body: Body,
+    encoding: BodyEncoding,
+    is_untouched: bool,
+    is_done: bool,
+}
+
+/// Why there is no response.
+#[derive(Debug, Error)]
+pub enum RoundtripError {
+    /// The backend closed or reset the connection before the first byte of a response.
+    #[error("the backend closed the connection before it answered: {0}")]
+    Unanswered(io::Error),
+    /// The backend was silent for too long.
+    #[error("the backend did not answer in time")]
+    Timeout,
+    /// What the backend sent is not an HTTP/1.1 response.
+    #[error("the backend's response is invalid: {0}")]
+    Invalid(HeadError),
+    /// The backend closed in the middle of the response's head.
+    #[error("the backend closed the connection in the middle of its response")]
+    Truncated,
+    /// The client's body failed while it was being sent.
+    #[error("the request's body failed: {0}")]
+    RequestBody(BodyError),
+}
+
+/// The next head from the backend.
+#[derive(Debug)]
+pub enum Answer {
+    /// 1xx: something on the way to the response.
+    Interim(Response<()>),
+    /// The response; its body is in the roundtrip.
+    Final(Response<()>),
+}
+
+impl IdleConnections {
+    /// Room for `most` unused connections.
+    pub fn new(most: usize) -> Self {
+        Self { waiting: RefCell::default(), most }
+    }
+
+    /// Takes the connection that was used last, unless the backend has ended it meanwhile.
+    pub fn take(&self, oldest: Instant) -> Option<Stream> {
+        while let Some((mut stream, since)) = self.waiting.borrow_mut().pop_back() {
+            if since >= oldest && stream.is_quiet() {
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    /// Closes those that are unused since before `oldest` and those that the backend has ended.
+    pub fn sweep(&self, oldest: Instant) {
+        self.waiting.borrow_mut().retain_mut(|(stream, since)| *since >= oldest && stream.is_quiet());
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn put(&self, stream: Stream) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= self.most {
+            waiting.pop_front();
+        }
+        if self.most > 0 {
+            waiting.push_back((stream, Instant::now()));
+        }
+    }
+}
+
+impl Roundtrip {
+    /// Prepares a request on a connection; nothing is sent before the first poll. `idle` bounds the backend's silence.
+    pub fn new(
+        mut stream: Stream,
+        request: &SentRequest<'_>,
+        body: Body,
+        limits: HeadLimits,
+        idle: Duration,
+        home: Weak<IdleConnections>,
+    ) -> Self {
+        let encoding = request_encoding(request.method, &body);
+        write_request_head(&mut stream.output, request.method, request.uri, request.headers, encoding);
+        let is_done = body.is_end_stream();
+        Self {
+            stream: Some(stream),
+            method: request.method.clone(),
+            limits,
+            idle,
+            request: Sending { body, encoding, is_untouched: true, is_done },
+            response: Decoder::new(Framing::UntilClose, limits.bytes),
+            is_reusable: false,
+            home,
+        }
+    }
+
+    /// Sends and waits for the next head. After [`Answer::Final`] the body is to be polled, not this.
+    pub fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, RoundtripError>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(RoundtripError::Truncated)) };
+        let sent = self.request.poll_send(stream, cx);
+        if let Poll::Ready(Err(SendError::Body(error))) = sent {
+            return Poll::Ready(Err(RoundtripError::RequestBody(error)));
+        }
+        match stream.poll_head(cx, self.limits.bytes) {
+            Poll::Ready(Ok(Some(head))) => Poll::Ready(self.accept_head(&head)),
+            Poll::Ready(Ok(None)) => {
+                let closed = io::Error::from(io::ErrorKind::UnexpectedEof);
+                Poll::Ready(Err(RoundtripError::Unanswered(closed)))
+            }
+            Poll::Ready(Err(ReadHeadError::Io(error))) if stream.input.is_empty() => {
+                Poll::Ready(Err(RoundtripError::Unanswered(error)))
+            }
+            Poll::Ready(Err(ReadHeadError::Head(error))) => Poll::Ready(Err(RoundtripError::Invalid(error))),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(RoundtripError::Truncated)),
+            // A backend that refuses a body answers and stops reading, so only now does a failed write count.
+            Poll::Pending => match sent {
+                Poll::Ready(Err(SendError::Io(error))) => Poll::Ready(Err(RoundtripError::Unanswered(error))),
+                _ if self.request.awaits_client(stream) => Poll::Pending,
+                _ => stream.poll_silence(cx, self.idle).map(|()| Err(RoundtripError::Timeout)),
+            },
+        }
+    }
+
+    fn accept_head(&mut self, head: &Bytes) -> Result<Answer, RoundtripError> {
+        let head = head::parse_response(head, self.limits, &self.method).map_err(RoundtripError::Invalid)?;
+        // Nothing upgradable was asked for, so a backend that switches protocols is out of step.
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(RoundtripError::Invalid(HeadError::Malformed("unasked switch of protocols")));
+        }
+        let mut response = Response::new(());
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        if head.status.is_informational() {
+            return Ok(Answer::Interim(response));
+        }
+        self.response = Decoder::new(head.framing, self.limits.bytes);
+        self.is_reusable = head.keep_alive;
+        self.release_if_done();
+        Ok(Answer::Final(response))
+    }
+
+    /// The request's body, where not a byte of it was taken yet, so that the request can be sent elsewhere.
+    pub fn into_untouched_body(self) -> Option<Body> {
+        self.request.is_untouched.then_some(self.request.body)
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        let frame = match self.request.poll_send(stream, cx) {
+            Poll::Ready(Err(SendError::Body(error))) => Some(Err(error)),
+            // The backend may have said all it wants to say and stopped reading: its response stands.
+            Poll::Ready(Err(SendError::Io(_))) => {
+                self.is_reusable = false;
+                ready!(self.poll_response(cx))
+            }
+            _ => ready!(self.poll_response(cx)),
+        };
+        if matches!(frame, Some(Err(_))) {
+            self.stream = None;
+        }
+        self.release_if_done();
+        Poll::Ready(frame)
+    }
+
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        loop {
+            match self.response.decode(&mut stream.input) {
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                Ok(Decoded::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Decoded::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Ok(Decoded::End) => return Poll::Ready(None),
+                Ok(Decoded::Incomplete) => {}
+            }
+            match stream.poll_fill(cx) {
+                Poll::Ready(Ok(0)) if self.response.end_of_input() => return Poll::Ready(None),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Some(Err(BodyError::Closed))),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Pending if self.request.awaits_client(stream) => return Poll::Pending,
+                Poll::Pending => {
+                    ready!(stream.poll_silence(cx, self.idle));
+                    return Poll::Ready(Some(Err(BodyError::Idle)));
+                }
+            }
+        }
+    }
+
+    /// Gives the connection back, or closes it, as soon as the response has ended.
+    fn release_if_done(&mut self) {
+        if !self.response.is_done() {
+            return;
+        }
+        let Some(stream) = self.stream.take() else { return };
+        let is_sent = self.request.is_done && stream.output.is_empty();
+        if is_sent
+            && self.is_reusable
+            && stream.input.is_empty()
+            && let Some(home) = self.home.upgrade()
+        {
+            home.put(stream);
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.stream.is_none()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.response.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Sending {
+    /// Moves the request on. Pending when the client or the backend has to do something first.
+    fn poll_send(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        loop {
+            if self.is_done || stream.output.has_chunk() {
+                ready!(stream.poll_flush(cx)).map_err(SendError::Io)?;
+                if self.is_done {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            self.is_untouched = false;
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => {
+                    ready!(stream.poll_flush(cx)).map_err(SendError::Io)?;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(SendError::Body(error))),
+                Poll::Ready(frame) => self.encode(stream, frame.and_then(Result::ok)),
+            }
+        }
+    }
+
+    fn encode(&mut self, stream: &mut Stream, frame: Option<Frame<Bytes>>) {
+        match frame.map(Frame::into_data) {
+            Some(Ok(data)) => {
+                encode_data(&mut stream.output, self.encoding, data);
+                self.is_done = matches!(self.encoding, BodyEncoding::Length(_)) && self.body.is_end_stream();
+            }
+            Some(Err(frame)) => {
+                encode_end(&mut stream.output, self.encoding, frame.trailers_ref());
+                self.is_done = true;
+            }
+            None => {
+                encode_end(&mut stream.output, self.encoding, None);
+                self.is_done = true;
+            }
+        }
+    }
+
+    /// While the client is the slow one, the backend cannot be blamed for its silence.
+    fn awaits_client(&self, stream: &mut Stream) -> bool {
+        let awaits = !self.is_done && stream.output.is_empty();
+        if awaits {
+            stream.progressed();
+        }
+        awaits
+    }
+}
+
+enum SendError {
+    Body(BodyError),
+    Io(io::Error),
+}
+
+/// A body of unknown length is chunked; the absence of one is only said for methods that are expected to have one.
+fn request_encoding(method: &Method, body: &Body) -> BodyEncoding {
+    match body.size_hint().exact() {
+        Some(0) if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => BodyEncoding::None,
+        Some(length) => BodyEncoding::Length(length),
+        None => BodyEncoding::Chunked,
+    }
+}

@@ -1,0 +1,91 @@
+//! A plugin's use by a route.
+
+use std::sync::Arc;
+
+use super::engine::PluginEngine;
+use super::instance::Instance;
+use super::limits::PluginLimits;
+use super::load::{LoadError, Plugin};
+
+/// What the document says of one use of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AttachmentSpec {
+    /// The plugin's own configuration, as JSON text.
+    pub config: String,
+    /// What becomes of a request whose plugin fails.
+    pub on_error: OnError,
+    /// How long an instance lives.
+    pub isolation: Isolation,
+    /// What an instance may use.
+    pub limits: PluginLimits,
+}
+
+/// What becomes of a request when a plugin faults on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnError {
+    /// It is answered with a 500 that names the fault.
+    #[default]
+    Closed,
+    /// It goes on as if the plugin were not there.
+    Open,
+}
+
+/// How long an instance lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Isolation {
+    /// One warm instance per worker and attachment.
+    #[default]
+    Reuse,
+    /// A fresh instance for every request.
+    Request,
+}
+
+/// See the module. It is the unit that state hangs on: an unchanged attachment keeps its instances through a reload.
+#[derive(Debug)]
+pub struct Attachment {
+    /// What runs.
+    pub plugin: Arc<Plugin>,
+    /// How.
+    pub spec: AttachmentSpec,
+    pub(super) ticks: u64,
+}
+
+impl Attachment {
+    /// An attachment that was not tried yet, see [`Self::check`].
+    pub fn new(plugin: Arc<Plugin>, spec: AttachmentSpec) -> Self {
+        let ticks = PluginEngine::ticks(spec.limits.time);
+        Self { plugin, spec, ticks }
+    }
+
+    /// Makes one instance and configures it, so that what is wrong with the plugin or its configuration shows before a
+    /// request meets it.
+    pub fn check(self: &Arc<Self>) -> Result<(), AttachError> {
+        Instance::new(self).map(drop).map_err(|error| match error {
+            super::instance::StartError::Contract(error) => LoadError::WrongType(error).into(),
+            super::instance::StartError::Refused(words) => AttachError::Refused(words),
+            super::instance::StartError::Fault(fault) => AttachError::Fault(fault.to_string()),
+        })
+    }
+
+    /// Whether it is the same use of the same component.
+    pub fn is_same(&self, plugin: &Plugin, spec: &AttachmentSpec) -> bool {
+        self.plugin.digest == plugin.digest
+            && self.plugin.name == plugin.name
+            && self.plugin.permissions == plugin.permissions
+            && self.spec == *spec
+    }
+}
+
+/// Why an attachment cannot be put into service.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The component does not fit.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The plugin refused its configuration, in its own words.
+    #[error("refuses its configuration: {0}")]
+    Refused(String),
+    /// The plugin failed while it was configured.
+    #[error("failed while it was configured: {0}")]
+    Fault(String),
+}

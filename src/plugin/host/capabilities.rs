@@ -1,0 +1,83 @@
+//! Capabilities that a document grants: log, clock, random.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+use tracing::{debug, error, info, trace, warn};
+use wasmtime::bail;
+
+use super::Host;
+use crate::plugin::bindings::log::Level;
+use crate::plugin::bindings::{clock, log, random};
+
+/// Bytes of a line that are kept.
+const LONGEST_LINE: usize = 4 << 10;
+const MOST_RANDOM: u32 = 4096;
+
+impl log::Host for Host {
+    fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
+        let Some(dropped) = self.admit_line() else { return Ok(()) };
+        let message = clip(&message);
+        let plugin = self.attachment.plugin.name.as_str();
+        let route = self.exchange.as_ref().and_then(|exchange| exchange.route.as_deref());
+        match level {
+            Level::Trace => trace!(target: "plugin", plugin, route, dropped, "{message}"),
+            Level::Debug => debug!(target: "plugin", plugin, route, dropped, "{message}"),
+            Level::Info => info!(target: "plugin", plugin, route, dropped, "{message}"),
+            Level::Warn => warn!(target: "plugin", plugin, route, dropped, "{message}"),
+            Level::Error => error!(target: "plugin", plugin, route, dropped, "{message}"),
+        }
+        Ok(())
+    }
+}
+
+impl Host {
+    /// The number of lines that were dropped before this one, or none when this one is to be dropped too.
+    fn admit_line(&mut self) -> Option<u64> {
+        let budget = &mut self.log;
+        if budget.second.elapsed() >= Duration::from_secs(1) {
+            budget.second = Instant::now();
+            budget.written = 0;
+        }
+        if budget.written >= self.attachment.spec.limits.log_rate {
+            budget.dropped += 1;
+            return None;
+        }
+        budget.written += 1;
+        Some(std::mem::take(&mut budget.dropped))
+    }
+}
+
+/// Shortens a line, and keeps it one line.
+fn clip(message: &str) -> String {
+    let end = message.floor_char_boundary(LONGEST_LINE);
+    message[..end].replace(|character: char| character.is_control(), " ")
+}
+
+impl clock::Host for Host {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(since.as_nanos() as u64)
+    }
+
+    fn monotonic(&mut self) -> wasmtime::Result<u64> {
+        use std::sync::LazyLock;
+        static START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+        Ok(START.elapsed().as_nanos() as u64)
+    }
+}
+
+impl random::Host for Host {
+    fn bytes(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
+        if length > MOST_RANDOM {
+            bail!("{length} random bytes were asked for, at most {MOST_RANDOM} are given at once");
+        }
+        let mut bytes = vec![0; length as usize];
+        getrandom::fill(&mut bytes).map_err(|error| wasmtime::format_err!("no random bytes: {error}"))?;
+        Ok(bytes)
+    }
+
+    fn number(&mut self) -> wasmtime::Result<u64> {
+        getrandom::u64().map_err(|error| wasmtime::format_err!("no random bytes: {error}"))
+    }
+}

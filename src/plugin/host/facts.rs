@@ -1,0 +1,67 @@
+//! The plugin's configuration, and what is known of the exchange beside its heads.
+
+use super::Host;
+use crate::plugin::bindings::facts::{AttributeError, TlsSession};
+use crate::plugin::bindings::{config, facts};
+
+/// Attributes that one exchange may have, and bytes of each.
+const MOST_ATTRIBUTES: usize = 64;
+const LARGEST_ATTRIBUTE: usize = 4 << 10;
+
+impl config::Host for Host {
+    fn get(&mut self) -> wasmtime::Result<String> {
+        Ok(self.attachment.spec.config.clone())
+    }
+}
+
+impl facts::Host for Host {
+    fn client_address(&mut self) -> wasmtime::Result<String> {
+        Ok(self.exchange()?.client.address.ip().to_string())
+    }
+
+    fn protocol(&mut self) -> wasmtime::Result<String> {
+        Ok(self.exchange()?.client.protocol().to_owned())
+    }
+
+    /// Listeners speak cleartext only.
+    fn tls(&mut self) -> wasmtime::Result<Option<TlsSession>> {
+        Ok(None)
+    }
+
+    fn listener(&mut self) -> wasmtime::Result<String> {
+        Ok(self.exchange()?.client.listener.to_string())
+    }
+
+    fn route(&mut self) -> wasmtime::Result<String> {
+        Ok(self.exchange()?.route.as_deref().unwrap_or_default().to_owned())
+    }
+
+    fn path_parameter(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        let parameters = &self.exchange()?.parameters;
+        Ok(parameters.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.clone()))
+    }
+
+    fn attribute(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        let attributes = &self.exchange()?.attributes;
+        Ok(attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()))
+    }
+
+    fn set_attribute(
+        &mut self,
+        name: String,
+        value: String,
+    ) -> wasmtime::Result<Result<(), AttributeError>> {
+        if name.len() + value.len() > LARGEST_ATTRIBUTE {
+            return Ok(Err(AttributeError::TooLarge));
+        }
+        let attributes = &mut self.exchange_mut()?.attributes;
+        if let Some((_, known)) = attributes.iter_mut().find(|(known, _)| *known == name) {
+            *known = value;
+        } else if attributes.len() < MOST_ATTRIBUTES {
+            attributes.push((name, value));
+        } else {
+            return Ok(Err(AttributeError::TooMany));
+        }
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,222 @@
+//! HTTP/1.0 and HTTP/1.1 from clients, on one task per connection.
+
+mod read;
+mod respond;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, Version};
+use tokio::net::TcpStream;
+
+use super::{Session, http2};
+use crate::message::Body;
+use crate::message::http1::{
+    BodyEncoding, Decoder, Framing, HeadError, HeadLimits, Inbound, ReceivedBody, RequestHead, Stream,
+    parse_request, write_response_head,
+};
+use crate::proxy::{Connection, Failure, ResponseBody, Timeouts};
+use read::Next;
+
+/// What an HTTP/2 client sends first, as an HTTP/1.1 parser sees it (RFC 9113, section 3.4).
+const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+/// An unread body of up to this many bytes is read to its end, so that the connection can be used again.
+const WORTH_READING: u64 = 64 << 10;
+/// How long a client is given to read the last response before its connection is closed.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The state of one connection.
+struct Http1 {
+    inbound: Rc<RefCell<Inbound>>,
+    connection: Connection,
+    session: Session,
+}
+
+/// What of the settings a connection acts on. Copied, since a connection that waits must not keep a snapshot alive.
+struct Bounds {
+    head: HeadLimits,
+    timeouts: Timeouts,
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(io: TcpStream, peer: SocketAddr, listener: Arc<str>, session: Session) {
+    let inbound = Inbound {
+        stream: Stream::new(io),
+        decoder: Decoder::new(Framing::Length(0), 0),
+        awaits_continue: false,
+        idle: Duration::ZERO,
+    };
+    let http1 = Http1 {
+        inbound: Rc::new(RefCell::new(inbound)),
+        connection: Connection::new(peer, Arc::clone(&listener), true),
+        session,
+    };
+    if let End::Preface = http1.run().await {
+        let Ok(inbound) = Rc::try_unwrap(http1.inbound) else { return };
+        let (io, rest) = inbound.into_inner().stream.into_parts();
+        let read = Bytes::from([PREFACE_HEAD, &*rest].concat());
+        http2::serve(io, read, Connection::new(peer, listener, false), http1.session).await;
+    }
+}
+
+enum End {
+    Closed,
+    Preface,
+}
+
+impl Http1 {
+    async fn run(&self) -> End {
+        let mut is_first = true;
+        loop {
+            let bounds = self.bounds();
+            let head = match self.read_head(&bounds, is_first).await {
+                Next::Head(head) => head,
+                Next::Closed => return End::Closed,
+                Next::Failed(failure) => return self.refuse(&failure, &bounds).await,
+            };
+            if is_first && self.session.protocols.h2c && *head == *PREFACE_HEAD {
+                return End::Preface;
+            }
+            is_first = false;
+            if !self.session.protocols.h1 {
+                return self.refuse(&Failure::from(HeadError::Version), &bounds).await;
+            }
+            let head = match parse_request(&head, bounds.head) {
+                Ok(head) => head,
+                Err(error) => return self.refuse(&error.into(), &bounds).await,
+            };
+            if !self.exchange(head, &bounds).await {
+                return End::Closed;
+            }
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        let view = self.session.proxy.view();
+        let settings = &view.snapshot.settings;
+        Bounds { head: settings.head, timeouts: settings.timeouts.clone() }
+    }
+
+    /// Serves one request. True when the connection can take another one.
+    async fn exchange(&self, head: RequestHead, bounds: &Bounds) -> bool {
+        let (method, version, keep_alive) = (head.method.clone(), head.version, head.keep_alive);
+        let request = self.begin(head, bounds);
+        let Some(response) = self.handle(request, version).await else { return false };
+        let is_reusable = self.respond(response, &method, version, keep_alive, bounds).await;
+        let is_open = is_reusable && self.finish_reading(bounds).await;
+        if !is_open {
+            self.linger().await;
+        }
+        is_open
+    }
+
+    /// Makes a request of its head; its body, if it has one, reads from this connection.
+    fn begin(&self, head: RequestHead, bounds: &Bounds) -> Request<Body> {
+        let mut inbound = self.inbound.borrow_mut();
+        inbound.decoder = Decoder::new(head.framing, bounds.head.bytes);
+        inbound.idle = bounds.timeouts.client_idle;
+        let has_body = !inbound.decoder.is_done();
+        inbound.awaits_continue = head.expects_continue && has_body;
+        drop(inbound);
+        let body = if has_body { Body::Received(ReceivedBody(Rc::clone(&self.inbound))) } else { Body::Empty };
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method;
+        *request.uri_mut() = head.uri;
+        *request.version_mut() = head.version;
+        *request.headers_mut() = head.headers;
+        request
+    }
+
+    /// Lets the proxy answer, passing interim responses on meanwhile. None when the client went away.
+    async fn handle(&self, request: Request<Body>, version: Version) -> Option<Response<ResponseBody>> {
+        let mut handling = pin!(self.session.proxy.handle(request, &self.connection));
+        poll_fn(|cx| {
+            let answered = handling.as_mut().poll(cx);
+            self.send_interim(cx, version);
+            match answered {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending => self.poll_gone(cx).map(|()| None),
+            }
+        })
+        .await
+    }
+
+    fn send_interim(&self, cx: &mut Context<'_>, version: Version) {
+        let Some(interim) = &self.connection.interim else { return };
+        if interim.borrow().is_empty() {
+            return;
+        }
+        let stream = &mut self.inbound.borrow_mut().stream;
+        for response in interim.take() {
+            // HTTP/1.0 has no interim responses (RFC 9110, section 15.2).
+            if version != Version::HTTP_10 {
+                let (status, headers) = (response.status(), response.headers());
+                write_response_head(&mut stream.output, version, status, headers, BodyEncoding::None, None);
+            }
+        }
+        // What cannot be written now leaves with the response; a transport that failed shows then.
+        let _ = stream.poll_flush(cx);
+    }
+
+    /// Ready when the client went away while nothing was expected of it.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let inbound = &mut *self.inbound.borrow_mut();
+        if inbound.decoder.is_done() { inbound.stream.poll_gone(cx) } else { Poll::Pending }
+    }
+
+    /// Reads what is left of a request's body, where that is worth it. True when the next request can begin.
+    async fn finish_reading(&self, bounds: &Bounds) -> bool {
+        let is_worth_it = {
+            let inbound = self.inbound.borrow();
+            inbound.decoder.is_done() || inbound.decoder.remaining().is_some_and(|left| left <= WORTH_READING)
+        };
+        let mut body = ReceivedBody(Rc::clone(&self.inbound));
+        let drained = async {
+            while !body.is_end_stream() {
+                match poll_fn(|cx| body.poll_frame(cx)).await {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) => return false,
+                    None => break,
+                }
+            }
+            true
+        };
+        is_worth_it
+            && (self.inbound.borrow().decoder.is_done()
+                || tokio::time::timeout(bounds.timeouts.client_idle, drained).await.unwrap_or(false))
+    }
+
+    /// Answers a request that cannot be understood, after which nothing on this connection can be.
+    async fn refuse(&self, failure: &Failure, bounds: &Bounds) -> End {
+        let response = self.session.proxy.refuse(failure, &self.connection);
+        self.respond(response, &Method::GET, Version::HTTP_11, false, bounds).await;
+        self.linger().await;
+        End::Closed
+    }
+
+    /// Closing while the client still sends would make its system throw the response away unread: say that no more
+    /// comes, and read on for a moment.
+    async fn linger(&self) {
+        let lingering = async {
+            let shut = poll_fn(|cx| self.inbound.borrow_mut().stream.poll_shutdown(cx)).await;
+            let mut budget = WORTH_READING;
+            while shut.is_ok() && budget > 0 {
+                let read = poll_fn(|cx| self.inbound.borrow_mut().stream.poll_fill(cx)).await;
+                self.inbound.borrow_mut().stream.input.clear();
+                match read {
+                    Ok(size) if size > 0 => budget = budget.saturating_sub(size as u64),
+                    _ => return,
+                }
+            }
+        };
+        // Time is up for whom it is up.
+        let _ = tokio::time::timeout(LINGER, lingering).await;
+    }
+}

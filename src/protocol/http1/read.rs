@@ -1,0 +1,64 @@
+//! Waiting for a request and reading its head.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Bounds, Http1};
+use crate::message::http1::{ReadHeadError, Stream};
+use crate::proxy::{Failure, Reason};
+
+/// What came next on a connection.
+pub(super) enum Next {
+    /// A request's head.
+    Head(Bytes),
+    /// Nothing, and nothing will.
+    Closed,
+    /// Something that has to be answered although it is no request.
+    Failed(Failure),
+}
+
+impl Http1 {
+    /// Waits for a request. Between requests a connection may be idle for `keep_alive`, and ends at once when the
+    /// worker drains; from the first byte on the whole head must come within `client_head`.
+    pub(super) async fn read_head(&self, bounds: &Bounds, is_first: bool) -> Next {
+        let allowed = if is_first { bounds.timeouts.client_head } else { bounds.timeouts.keep_alive };
+        self.inbound.borrow_mut().stream.progressed();
+        let mut began = None;
+        poll_fn(|cx| {
+            let stream = &mut self.inbound.borrow_mut().stream;
+            let began = match began {
+                Some(began) => began,
+                None => match stream.poll_readable(cx) {
+                    Poll::Ready(Ok(())) => *began.insert(Instant::now()),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Next::Closed),
+                    // A connection that has not had its first request was promised service when it was accepted.
+                    Poll::Pending if self.session.drain.is_draining() && !is_first => {
+                        return Poll::Ready(Next::Closed);
+                    }
+                    Poll::Pending => return stream.poll_silence(cx, allowed).map(|()| Next::Closed),
+                },
+            };
+            poll_rest(stream, cx, bounds, began)
+        })
+        .await
+    }
+}
+
+fn poll_rest(stream: &mut Stream, cx: &mut Context<'_>, bounds: &Bounds, began: Instant) -> Poll<Next> {
+    stream.skip_empty_line();
+    match stream.poll_head(cx, bounds.head.bytes) {
+        Poll::Ready(Ok(Some(head))) => Poll::Ready(Next::Head(head)),
+        Poll::Ready(Err(ReadHeadError::Head(error))) => Poll::Ready(Next::Failed(error.into())),
+        Poll::Ready(_) => Poll::Ready(Next::Closed),
+        Poll::Pending => stream.poll_deadline(cx, began + bounds.timeouts.client_head).map(|()| {
+            if stream.input.is_empty() {
+                return Next::Closed;
+            }
+            let message = format!("no whole head came within {:?}", bounds.timeouts.client_head);
+            Next::Failed(Failure::new(Reason::HeadTimeout, message))
+        }),
+    }
+}

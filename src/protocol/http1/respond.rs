@@ -1,0 +1,140 @@
+//! Sending a response.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode, Version, header};
+use http_body::{Body as _, Frame};
+
+use super::{Bounds, Http1};
+use crate::message::http1::{BodyEncoding, Stream, encode_data, encode_end, write_response_head};
+use crate::proxy::ResponseBody;
+
+/// A response whose head was written.
+struct Sending<'a> {
+    http1: &'a Http1,
+    body: ResponseBody,
+    encoding: BodyEncoding,
+    idle: Duration,
+    is_ended: bool,
+}
+
+impl Http1 {
+    /// Sends a response to its end. True when the connection is in a state in which another one could follow.
+    pub(super) async fn respond(
+        &self,
+        response: Response<ResponseBody>,
+        method: &Method,
+        version: Version,
+        keep_alive: bool,
+        bounds: &Bounds,
+    ) -> bool {
+        let (head, body) = response.into_parts();
+        let encoding = encoding(method, version, head.status, &head.headers, &body);
+        let keep_alive = keep_alive
+            && encoding != BodyEncoding::Close
+            && !body.breaks_connection()
+            && !self.inbound.borrow().awaits_continue
+            && !self.session.drain.is_draining();
+        let connection = match (keep_alive, version) {
+            (false, _) => Some("close"),
+            (true, Version::HTTP_10) => Some("keep-alive"),
+            (true, _) => None,
+        };
+        {
+            let mut inbound = self.inbound.borrow_mut();
+            // From here on the final status is what a waiting client gets.
+            inbound.awaits_continue = false;
+            let output = &mut inbound.stream.output;
+            write_response_head(output, version, head.status, &head.headers, encoding, connection);
+        }
+        let is_ended = *method == Method::HEAD || encoding == BodyEncoding::None;
+        let mut sending = Sending { http1: self, body, encoding, idle: bounds.timeouts.client_idle, is_ended };
+        let sent = poll_fn(|cx| sending.poll_send(cx)).await;
+        match sent {
+            Ok(()) if is_ended => sending.body.complete(),
+            Ok(()) => {}
+            Err(_) => sending.body.abort(),
+        }
+        sent.is_ok() && keep_alive
+    }
+}
+
+impl Sending<'_> {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.is_ended || self.http1.inbound.borrow().stream.output.has_chunk() {
+                ready!(self.poll_flush(cx))?;
+                if self.is_ended {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            // The body may read from this very connection, so nothing of it is borrowed here.
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => self.encode(Some(frame)),
+                Poll::Ready(None) => self.encode(None),
+                // The head cannot be taken back: a connection that breaks off says that something is missing.
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(io::Error::other(error))),
+                Poll::Pending => {
+                    ready!(self.poll_flush(cx))?;
+                    return self.http1.poll_gone(cx).map(|()| Err(io::ErrorKind::ConnectionAborted.into()));
+                }
+            }
+        }
+    }
+
+    fn encode(&mut self, frame: Option<Frame<Bytes>>) {
+        let output = &mut self.http1.inbound.borrow_mut().stream.output;
+        match frame.map(Frame::into_data) {
+            Some(Ok(data)) => {
+                encode_data(output, self.encoding, data);
+                let is_sized = matches!(self.encoding, BodyEncoding::Length(_));
+                self.is_ended = is_sized && self.body.is_end_stream();
+            }
+            Some(Err(frame)) => {
+                encode_end(output, self.encoding, frame.trailers_ref());
+                self.is_ended = true;
+            }
+            None => {
+                encode_end(output, self.encoding, None);
+                self.is_ended = true;
+            }
+        }
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        poll_flush(&mut self.http1.inbound.borrow_mut().stream, cx, self.idle)
+    }
+}
+
+/// Writes what waits; fails when the client takes nothing for `idle`.
+fn poll_flush(stream: &mut Stream, cx: &mut Context<'_>, idle: Duration) -> Poll<io::Result<()>> {
+    match stream.poll_flush(cx) {
+        Poll::Pending => stream.poll_silence(cx, idle).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        flushed => flushed,
+    }
+}
+
+/// RFC 9112, section 6.3, from the sender's side.
+fn encoding(
+    method: &Method,
+    version: Version,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &ResponseBody,
+) -> BodyEncoding {
+    let describes_another = headers.contains_key(header::CONTENT_LENGTH);
+    if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || describes_another {
+        return BodyEncoding::None;
+    }
+    match body.size_hint().exact() {
+        Some(0) if *method == Method::HEAD => BodyEncoding::None,
+        Some(length) => BodyEncoding::Length(length),
+        None if version == Version::HTTP_10 => BodyEncoding::Close,
+        None => BodyEncoding::Chunked,
+    }
+}

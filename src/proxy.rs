@@ -1,0 +1,20 @@
+//! The request function: match, plugins, pick, forward, retry, respond, finish.
+//!
+//! Everything here runs on one worker. A request holds one [`View`] from its match to its last byte, and nothing on its
+//! way takes a lock that another worker can hold.
+
+mod connection;
+mod failure;
+mod finish;
+mod forward;
+mod handle;
+mod normalise;
+mod snapshot;
+mod view;
+
+pub use connection::Connection;
+pub use failure::{Failure, Reason};
+pub use finish::ResponseBody;
+pub use handle::Proxy;
+pub use snapshot::{Conditions, Route, Rule, Settings, Snapshot, Timeouts};
+pub use view::View;

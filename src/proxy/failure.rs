@@ -1,0 +1,165 @@
+//! Everything that can go wrong with a request, and the one function that makes a response of it.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::StatusCode;
+
+use crate::message::exchange::field_value;
+use crate::message::http1::HeadError;
+use crate::message::{Body, BodyError, ResponseHead};
+use crate::plugin::FaultKind;
+
+/// Why the gateway answered by itself. The code of each is stable: it stands in the body, in the access log and in
+/// the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The head could not be parsed.
+    Head(HeadError),
+    /// The client was too slow with its head.
+    HeadTimeout,
+    /// The path is not safe to route by.
+    BadPath,
+    /// `host` and the target's authority disagree, or one of them is malformed.
+    BadAuthority,
+    /// CONNECT, which no route allows.
+    Connect,
+    /// No route matches.
+    NoRoute,
+    /// A route matches but for the method.
+    MethodNotAllowed,
+    /// The request's body is malformed.
+    BadBody,
+    /// The request's body is larger than allowed.
+    BodyTooLarge,
+    /// The client was too slow with its body.
+    BodyTimeout,
+    /// The client went away.
+    ClientClosed,
+    /// A plugin failed.
+    Plugin(FaultKind),
+    /// Every backend is ejected.
+    NoHealthyBackend,
+    /// No connection to a backend could be made.
+    ConnectFailed,
+    /// No connection to a backend was made in time.
+    ConnectTimeout,
+    /// The backend closed the connection before it answered.
+    BackendClosed,
+    /// The backend did not answer in time.
+    BackendTimeout,
+    /// The backend's response is not HTTP/1.1.
+    BackendInvalid,
+}
+
+/// A request that the gateway answers by itself.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Why.
+    pub reason: Reason,
+    /// What a person reads.
+    pub message: String,
+    /// Methods that the route has, for a 405.
+    pub allow: Option<HeaderValue>,
+}
+
+impl Reason {
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Head(HeadError::Malformed(_)) => "malformed-request",
+            Self::Head(HeadError::TooLarge) => "head-too-large",
+            Self::Head(HeadError::TooManyFields) => "too-many-fields",
+            Self::Head(HeadError::Version) => "unsupported-version",
+            Self::Head(HeadError::TransferCoding) => "unsupported-transfer-coding",
+            Self::Head(HeadError::Expectation) => "unsupported-expectation",
+            Self::HeadTimeout => "head-timeout",
+            Self::BadPath => "bad-path",
+            Self::BadAuthority => "bad-authority",
+            Self::Connect => "connect-refused",
+            Self::NoRoute => "no-route",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::BadBody => "malformed-body",
+            Self::BodyTooLarge => "body-too-large",
+            Self::BodyTimeout => "body-timeout",
+            Self::ClientClosed => "client-closed",
+            Self::Plugin(kind) => kind.code(),
+            Self::NoHealthyBackend => "no-healthy-backend",
+            Self::ConnectFailed => "backend-connect-failed",
+            Self::ConnectTimeout => "backend-connect-timeout",
+            Self::BackendClosed => "backend-closed",
+            Self::BackendTimeout => "backend-timeout",
+            Self::BackendInvalid => "backend-invalid-response",
+        }
+    }
+
+    /// The status. 499 is what nginx made of a client that left, and only ever stands in the access log.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Head(error) => error.status(),
+            Self::BadPath | Self::BadAuthority | Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::HeadTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Connect => StatusCode::NOT_IMPLEMENTED,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ClientClosed => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::Plugin(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NoHealthyBackend => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectFailed | Self::BackendClosed | Self::BackendInvalid => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// Whether the client's connection can go on. What a client sends after a broken message has no reading.
+    pub fn breaks_connection(self) -> bool {
+        matches!(self, Self::Head(_) | Self::HeadTimeout | Self::BadBody | Self::BodyTooLarge | Self::BodyTimeout)
+    }
+}
+
+impl Failure {
+    /// A failure with its message.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), allow: None }
+    }
+
+    /// The response: a JSON object with the code and the message.
+    pub fn response(&self) -> (ResponseHead, Body) {
+        let body = serde_json::json!({ "code": self.reason.code(), "message": self.message });
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::DATE, field_value(httpdate::fmt_http_date(std::time::SystemTime::now())));
+        if let Some(allow) = &self.allow {
+            headers.insert(header::ALLOW, allow.clone());
+        }
+        if self.reason == Reason::NoHealthyBackend {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        let head = ResponseHead { status: self.reason.status(), headers };
+        (head, Body::Full(Bytes::from(format!("{body}\n"))))
+    }
+}
+
+impl From<HeadError> for Failure {
+    fn from(error: HeadError) -> Self {
+        Self::new(Reason::Head(error), error.to_string())
+    }
+}
+
+/// A body that failed on its way from the client.
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        let reason = match error {
+            BodyError::Malformed(_) => Reason::BadBody,
+            BodyError::Idle => Reason::BodyTimeout,
+            BodyError::TooLarge => Reason::BodyTooLarge,
+            BodyError::Closed | BodyError::Io(_) | BodyError::Http2(_) => Reason::ClientClosed,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+impl From<FaultKind> for Failure {
+    fn from(kind: FaultKind) -> Self {
+        Self::new(Reason::Plugin(kind), "a plugin of this route failed")
+    }
+}

@@ -1,0 +1,193 @@
+//! Step 9 of a request: when its last byte has left, or nobody wants it any more.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
+
+use super::forward::Attempts;
+use super::handle::Worker;
+use super::{Reason, View};
+use crate::message::body::Meter;
+use crate::message::{Body, BodyError, Exchange};
+use crate::observe::access_log::Entry;
+use crate::plugin::{Chain, Origin, Outcome};
+
+/// A response's body, and with it the end of its request: dropping it finishes the request.
+pub struct ResponseBody {
+    body: Body,
+    finish: Box<Finish>,
+}
+
+/// Everything that is told of a request when it is over. It is told when this is dropped, whichever way that comes
+/// about: a client that leaves drops the future that was serving it.
+pub(super) struct Finish {
+    pub worker: Rc<Worker>,
+    pub view: Rc<View>,
+    pub started: Instant,
+    pub exchange: Option<Box<Exchange>>,
+    pub route: Option<usize>,
+    pub cluster: Option<usize>,
+    pub chain: Chain,
+    pub attempts: Attempts,
+    pub backend_time: Option<Duration>,
+    pub status: StatusCode,
+    pub origin: Origin,
+    pub reason: Option<Reason>,
+    pub received: Option<Rc<Meter>>,
+    sent: u64,
+    is_complete: bool,
+    backend_failed: bool,
+}
+
+impl Finish {
+    /// A request that has only begun: if it goes no further, that is because the client left.
+    pub fn new(worker: Rc<Worker>, view: Rc<View>) -> Box<Self> {
+        Box::new(Self {
+            worker,
+            view,
+            started: Instant::now(),
+            exchange: None,
+            route: None,
+            cluster: None,
+            chain: Chain::default(),
+            attempts: Attempts::default(),
+            backend_time: None,
+            status: Reason::ClientClosed.status(),
+            origin: Origin::Gateway,
+            reason: Some(Reason::ClientClosed),
+            received: None,
+            sent: 0,
+            is_complete: false,
+            backend_failed: false,
+        })
+    }
+
+    fn tell_health(&self) {
+        let (Some(member), Origin::Backend) = (&self.attempts.backend, self.origin) else { return };
+        if self.is_complete {
+            self.worker.health.succeeded(member);
+        } else if self.backend_failed
+            && let Some(cluster) = self.cluster
+        {
+            self.worker.health.failed(&self.view.snapshot.clusters[cluster], member);
+        }
+    }
+
+    fn tell_metrics(&self, duration: Duration) {
+        let metrics = &self.worker.metrics;
+        let route = self.route.map_or(&metrics.unrouted, |route| &*self.view.routes[route]);
+        route.answered(self.status.as_u16(), duration);
+        if let Some(reason) = self.reason {
+            metrics.answered_itself(reason.code());
+        }
+        if self.attempts.count > 1 {
+            metrics.retries.add(u64::from(self.attempts.count) - 1);
+        }
+    }
+
+    fn tell_access_log(&self, duration: Duration) {
+        let Some(log) = &self.view.access_log else { return };
+        let Some(exchange) = &self.exchange else { return };
+        log.write(Entry {
+            revision: self.view.snapshot.revision,
+            exchange,
+            plugins: self.chain.verdicts(&self.view.instances).collect(),
+            backend: self.attempts.backend.as_ref().map(|member| member.endpoint.host.as_str()),
+            attempts: self.attempts.count,
+            status: self.status.as_u16(),
+            received: self.received_bytes(),
+            sent: self.sent,
+            is_complete: self.is_complete,
+            duration,
+            backend_time: self.backend_time,
+            reason: self.reason.map(Reason::code),
+        });
+    }
+
+    fn tell_plugins(&mut self, duration: Duration) {
+        if !self.chain.wants_finish(&self.view.instances) {
+            return;
+        }
+        let Some(exchange) = self.exchange.take() else { return };
+        let outcome = Outcome {
+            status: self.status.as_u16(),
+            origin: self.origin,
+            reason: self.reason.map(|reason| reason.code().to_owned()),
+            complete: self.is_complete,
+            request_bytes: self.received_bytes(),
+            response_bytes: self.sent,
+            duration: duration.as_nanos() as u64,
+        };
+        self.chain.on_finish(&self.view.instances, exchange, &outcome);
+    }
+
+    fn received_bytes(&self) -> u64 {
+        self.received.as_ref().map_or(0, |meter| meter.bytes())
+    }
+}
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        let duration = self.started.elapsed();
+        self.tell_health();
+        self.tell_metrics(duration);
+        self.tell_access_log(duration);
+        self.tell_plugins(duration);
+    }
+}
+
+impl ResponseBody {
+    pub(super) fn new(body: Body, finish: Box<Finish>) -> Self {
+        Self { body, finish }
+    }
+
+    /// Whether the response is one that the gateway made of a request after which the connection has no reading.
+    pub fn breaks_connection(&self) -> bool {
+        self.finish.reason.is_some_and(Reason::breaks_connection)
+    }
+
+    /// The transport failed after the body's last piece was taken: the client has not got all of it.
+    pub fn abort(&mut self) {
+        self.finish.is_complete = false;
+    }
+
+    /// There is no body to be sent, so the response was complete with its head.
+    pub fn complete(&mut self) {
+        self.finish.is_complete = true;
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                self.finish.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.finish.is_complete = self.body.is_end_stream();
+            }
+            Some(Err(_)) => self.finish.backend_failed = true,
+            None => self.finish.is_complete = true,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,220 @@
+//! The way of a request, step by step.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::Response;
+use http_body::Body as _;
+
+use super::finish::Finish;
+use super::forward::Forward;
+use super::normalise::{normalise, split_port, unreadable};
+use super::{Connection, Failure, Reason, ResponseBody, Rule, Settings, Snapshot, View};
+use crate::message::body::Meter;
+use crate::message::exchange::field_value;
+use crate::message::{Body, Exchange, Request, ResponseHead};
+use crate::observe::metrics::WorkerMetrics;
+use crate::plugin::{ChainEnd, Origin};
+use crate::route::Lookup;
+use crate::upstream::{Health, Pools};
+
+/// One worker's proxy.
+#[derive(Clone)]
+pub struct Proxy {
+    worker: Rc<Worker>,
+}
+
+/// What a worker keeps beyond any one snapshot.
+pub(super) struct Worker {
+    view: RefCell<Rc<View>>,
+    pools: Pools,
+    pub health: Health,
+    pub metrics: Arc<WorkerMetrics>,
+}
+
+impl Proxy {
+    /// A proxy that serves by `snapshot` until it is given another.
+    pub fn new(snapshot: Arc<Snapshot>, health: Health, metrics: Arc<WorkerMetrics>) -> Self {
+        let view = RefCell::new(Rc::new(View::new(snapshot, None, &metrics)));
+        Self { worker: Rc::new(Worker { view, pools: Pools::default(), health, metrics }) }
+    }
+
+    /// Serves what begins from now on by another snapshot.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        let worker = &self.worker;
+        let next = Rc::new(View::new(snapshot, Some(&self.view()), &worker.metrics));
+        drop(worker.view.replace(next));
+        worker.metrics.forget_unused();
+    }
+
+    /// The snapshot that a request which begins now is served by.
+    pub fn view(&self) -> Rc<View> {
+        Rc::clone(&self.worker.view.borrow())
+    }
+
+    /// Closes backend connections that nobody needs any more.
+    pub fn sweep(&self) {
+        let keep_alive = self.view().snapshot.settings.timeouts.backend_keep_alive;
+        if let Some(oldest) = tokio::time::Instant::now().checked_sub(keep_alive) {
+            self.worker.pools.sweep(oldest);
+        }
+        self.worker.metrics.idle_backend_connections.set(self.worker.pools.idle() as u64);
+    }
+
+    /// This worker's numbers.
+    pub fn metrics(&self) -> &Arc<WorkerMetrics> {
+        &self.worker.metrics
+    }
+
+    /// Answers a request. Dropping the future abandons it; it is accounted for either way.
+    pub async fn handle(&self, request: Request, connection: &Connection) -> Response<ResponseBody> {
+        let view = self.view();
+        let mut finish = Finish::new(Rc::clone(&self.worker), Rc::clone(&view));
+        let settings = &view.snapshot.settings;
+        let (head, body) = request.into_parts();
+
+        let mut exchange = match normalise(head, connection, settings) {
+            Ok(exchange) => exchange,
+            Err((failure, exchange)) => return fail(finish, exchange, &failure),
+        };
+        let rule = match find_rule(&view.snapshot, &mut exchange, &mut finish) {
+            Ok(rule) => rule,
+            Err(failure) => return fail(finish, exchange, &failure),
+        };
+        let decided;
+        (exchange, decided) = finish.chain.on_request(&view.instances, &rule.plugins, exchange);
+        let outcome = match decided {
+            Ok(()) => {
+                let body = meter(body, settings, &mut finish);
+                self.forward(rule, &exchange, body, connection, &mut finish).await
+            }
+            Err(end) => Ok(answer(end, &mut finish)),
+        };
+        let (head, mut body) = outcome.unwrap_or_else(|failure| {
+            (finish.origin, finish.reason) = (Origin::Gateway, Some(failure.reason));
+            failure.response()
+        });
+        exchange.response = Some(head);
+        exchange = respond(exchange, &view, &mut body, &mut finish);
+        into_response(finish, exchange, body)
+    }
+
+    /// Answers what was no request, so that it is accounted for like one.
+    pub fn refuse(&self, failure: &Failure, connection: &Connection) -> Response<ResponseBody> {
+        let view = self.view();
+        let finish = Finish::new(Rc::clone(&self.worker), view);
+        fail(finish, unreadable(connection), failure)
+    }
+
+    async fn forward(
+        &self,
+        rule: &Rule,
+        exchange: &Exchange,
+        body: Body,
+        connection: &Connection,
+        finish: &mut Finish,
+    ) -> Result<(ResponseHead, Body), Failure> {
+        let view = Rc::clone(&finish.view);
+        let forward = Forward {
+            pools: &self.worker.pools,
+            health: &self.worker.health,
+            settings: &view.snapshot.settings,
+            connection,
+        };
+        let cluster = &view.snapshot.clusters[rule.cluster];
+        finish.cluster = Some(rule.cluster);
+        let answer = forward.send(cluster, exchange, body, &mut finish.attempts).await?;
+        finish.backend_time = Some(finish.started.elapsed());
+        (finish.origin, finish.reason) = (Origin::Backend, None);
+        Ok(answer)
+    }
+}
+
+/// Step 3: the route, and in it the first rule whose conditions hold.
+fn find_rule<'a>(
+    snapshot: &'a Snapshot,
+    exchange: &mut Exchange,
+    finish: &mut Finish,
+) -> Result<&'a Rule, Failure> {
+    let none = || Failure::new(Reason::NoRoute, "no route matches this request");
+    let (host, _) = split_port(exchange.authority());
+    let (pattern, index) = match snapshot.table.find(&exchange.method, host, exchange.path()) {
+        Lookup::Found { pattern, value } => (pattern, *value),
+        Lookup::NotFound => return Err(none()),
+        Lookup::MethodNotAllowed(methods) => {
+            let allow = methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
+            let mut failure = Failure::new(Reason::MethodNotAllowed, "the route does not allow this method");
+            failure.allow = Some(field_value(allow));
+            return Err(failure);
+        }
+    };
+    let route = &snapshot.routes[index];
+    finish.route = Some(index);
+    exchange.route = Some(Arc::clone(&route.pattern));
+    let rule = route.rule(&exchange.headers, exchange.uri.query()).ok_or_else(none)?;
+    if !rule.plugins.is_empty() {
+        let path = exchange.uri.path();
+        let values = pattern.parameters(path).map(|(name, range)| (name.into(), path[range].to_owned()));
+        exchange.parameters = values.collect();
+    }
+    Ok(rule)
+}
+
+/// Counts the request's body on its way, where there is one, and holds it to its limit.
+fn meter(body: Body, settings: &Settings, finish: &mut Finish) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let (body, meter) = Meter::install(body, settings.request_body);
+    finish.received = Some(meter);
+    body
+}
+
+/// What a plugin's answer, or its failure, is to the client.
+fn answer(end: ChainEnd, finish: &mut Finish) -> (ResponseHead, Body) {
+    match end {
+        ChainEnd::Reply(reply) => {
+            (finish.origin, finish.reason) = (Origin::Plugin, None);
+            (ResponseHead { status: reply.status, headers: reply.headers }, Body::full(reply.body))
+        }
+        ChainEnd::Fault(kind) => {
+            let failure = Failure::from(kind);
+            (finish.origin, finish.reason) = (Origin::Gateway, Some(failure.reason));
+            failure.response()
+        }
+    }
+}
+
+/// Step 7: the response hooks, in reverse.
+fn respond(mut exchange: Box<Exchange>, view: &View, body: &mut Body, finish: &mut Finish) -> Box<Exchange> {
+    let mut chain = std::mem::take(&mut finish.chain);
+    if chain.wants_response(&view.instances) {
+        exchange = chain.on_response(&view.instances, exchange, |exchange, end| {
+            let (head, replaced) = answer(end, finish);
+            exchange.response = Some(head);
+            *body = replaced;
+        });
+    }
+    finish.chain = chain;
+    exchange
+}
+
+/// A request that was refused before it had a chain.
+fn fail(mut finish: Box<Finish>, mut exchange: Box<Exchange>, failure: &Failure) -> Response<ResponseBody> {
+    (finish.origin, finish.reason) = (Origin::Gateway, Some(failure.reason));
+    let (head, body) = failure.response();
+    exchange.response = Some(head);
+    into_response(finish, exchange, body)
+}
+
+/// Step 8.
+fn into_response(mut finish: Box<Finish>, mut exchange: Box<Exchange>, body: Body) -> Response<ResponseBody> {
+    let head = exchange.response.take().unwrap_or_default();
+    finish.status = head.status;
+    finish.exchange = Some(exchange);
+    let mut response = Response::new(ResponseBody::new(body, finish));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}

@@ -1,0 +1,122 @@
+//! What requests are served by: built beside, published as a whole, never changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use crate::base::network::IpNetwork;
+
+use crate::message::http1::HeadLimits;
+use crate::observe::access_log::Sink;
+use crate::plugin::Attachment;
+use crate::route::Table;
+use crate::upstream::Cluster;
+
+/// One configuration with its plugins, live.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts the changes since the process began.
+    pub revision: u64,
+    /// From a request to an index into `routes`.
+    pub table: Table<usize>,
+    /// In the document's order.
+    pub routes: Vec<Route>,
+    /// All attachments of all rules; equal ones are one.
+    pub attachments: Vec<Arc<Attachment>>,
+    /// All clusters.
+    pub clusters: Vec<Arc<Cluster>>,
+    /// Where requests are told of.
+    pub access_log: Option<Arc<Sink>>,
+    /// What holds for every request.
+    pub settings: Settings,
+}
+
+/// A pattern's rules.
+#[derive(Debug)]
+pub struct Route {
+    /// As the document has it.
+    pub pattern: Arc<str>,
+    /// Tried in order.
+    pub rules: Vec<Rule>,
+}
+
+/// What to do with a request.
+#[derive(Debug)]
+pub struct Rule {
+    /// Which requests it is for.
+    pub conditions: Conditions,
+    /// Where they go: an index into [`Snapshot::clusters`].
+    pub cluster: usize,
+    /// Indices into [`Snapshot::attachments`].
+    pub plugins: Vec<usize>,
+}
+
+/// What a request must have beside a matching pattern. All of them.
+#[derive(Debug, Default)]
+pub struct Conditions {
+    /// Fields with exactly this value among theirs.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Query parameters with exactly this value, percent-decoded.
+    pub query: Vec<(String, String)>,
+}
+
+/// What holds for every request.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long to wait for whom.
+    pub timeouts: Timeouts,
+    /// How large heads may be.
+    pub head: HeadLimits,
+    /// How large a request's body may be.
+    pub request_body: Option<u64>,
+    /// Unused connections kept per backend and worker.
+    pub pool_idle: usize,
+    /// Connections that a worker serves at one time.
+    pub connections: usize,
+    /// Concurrent streams of an HTTP/2 connection.
+    pub h2_streams: u32,
+    /// Peers whose word about the client is taken.
+    pub trusted_proxies: Vec<IpNetwork>,
+    /// Whether `via` is added.
+    pub via: bool,
+}
+
+/// How long to wait for whom. The document's schema says what each means.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "named as in the document, where each is described")]
+pub struct Timeouts {
+    pub client_head: Duration,
+    pub client_idle: Duration,
+    pub keep_alive: Duration,
+    pub connect: Duration,
+    pub backend_idle: Duration,
+    pub backend_keep_alive: Duration,
+    pub drain: Duration,
+}
+
+impl Snapshot {
+    /// The cluster of that name.
+    pub fn cluster(&self, name: &str) -> Option<&Arc<Cluster>> {
+        self.clusters.iter().find(|cluster| cluster.name() == name)
+    }
+}
+
+impl Route {
+    /// The first rule that is for this request.
+    pub fn rule(&self, headers: &HeaderMap, query: Option<&str>) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.conditions.hold(headers, query))
+    }
+}
+
+impl Conditions {
+    fn hold(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
+        let has_header = |(name, value): &(HeaderName, HeaderValue)| {
+            headers.get_all(name).iter().any(|candidate| candidate == value)
+        };
+        let has_parameter = |(name, value): &(String, String)| {
+            let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+            parameters.any(|(key, candidate)| key == *name && candidate == *value)
+        };
+        self.headers.iter().all(has_header) && self.query.iter().all(has_parameter)
+    }
+}

@@ -1,0 +1,256 @@
+//! Changing what is served: the only place that publishes.
+//!
+//! load -> check -> build -> warm -> bind -> publish -> drain -> report. Until `publish` nothing that serves has been
+//! touched, so whatever fails before it leaves the running snapshot as it was. From there on nothing can fail.
+
+mod files;
+mod outcome;
+mod source;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+use crate::config::{self, Checked, Diagnostic, Problem};
+use crate::listener::{ListenerSpec, bind};
+use crate::plugin::PluginEngine;
+use crate::protocol::Protocols;
+use crate::proxy::Snapshot;
+use crate::snapshot;
+use crate::worker::Worker;
+
+pub use files::Watch;
+pub use outcome::{Outcome, Report};
+pub use source::{Loaded, SourceError, load};
+
+/// What is served now, for whoever wants to look.
+pub type Current = Arc<ArcSwap<Snapshot>>;
+
+/// Requests for a reload that may wait. More of them are one.
+const QUEUE: usize = 16;
+
+/// Owns the workers and everything that a change concerns.
+pub struct Reloader {
+    path: PathBuf,
+    engine: Arc<PluginEngine>,
+    running: Arc<Checked>,
+    current: Current,
+    workers: Vec<Worker>,
+    counts: Arc<Counts>,
+}
+
+/// How reloads have ended.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Published.
+    pub applied: std::sync::atomic::AtomicU64,
+    /// Refused.
+    pub rejected: std::sync::atomic::AtomicU64,
+}
+
+/// Asks the reloader.
+#[derive(Debug, Clone)]
+pub struct Requests(mpsc::Sender<oneshot::Sender<Outcome>>);
+
+/// The reloader's end of [`Requests`].
+pub type Waiting = mpsc::Receiver<oneshot::Sender<Outcome>>;
+
+impl Requests {
+    /// Both ends.
+    pub fn new() -> (Self, Waiting) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        (Self(sender), receiver)
+    }
+
+    /// Reloads and waits for the outcome; none when the gateway stops meanwhile.
+    pub async fn reload(&self) -> Option<Outcome> {
+        let (answer, outcome) = oneshot::channel();
+        self.0.send(answer).await.ok()?;
+        outcome.await.ok()
+    }
+}
+
+/// A document that can be published, with the sockets that it needs beside those that are open.
+struct Ready {
+    checked: Arc<Checked>,
+    snapshot: Arc<Snapshot>,
+    sockets: Vec<(ListenerSpec, Vec<TcpListener>)>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Reloader {
+    /// A reloader for workers that serve `current` already, but listen nowhere yet.
+    pub fn new(
+        path: PathBuf,
+        engine: Arc<PluginEngine>,
+        running: Arc<Checked>,
+        current: Current,
+        workers: Vec<Worker>,
+        counts: Arc<Counts>,
+    ) -> Self {
+        Self { path, engine, running, current, workers, counts }
+    }
+
+    /// Opens sockets for all listeners, one per worker.
+    pub async fn listen(&self, sockets: Vec<(ListenerSpec, Vec<TcpListener>)>) -> std::io::Result<()> {
+        for (spec, sockets) in sockets {
+            for (worker, socket) in self.workers.iter().zip(sockets) {
+                worker.listen(socket, spec.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The document that is served.
+    pub fn running(&self) -> &Checked {
+        &self.running
+    }
+
+    /// How long what is in flight may take.
+    pub fn drain(&self) -> std::time::Duration {
+        self.running.http.timeouts.drain
+    }
+
+    /// The workers, to be stopped.
+    pub fn into_workers(self) -> Vec<Worker> {
+        self.workers
+    }
+
+    /// Reloads the document. Not to be dropped half-way: it would leave workers with different snapshots.
+    pub async fn reload(&mut self) -> Outcome {
+        use std::sync::atomic::Ordering::Relaxed;
+        let started = Instant::now();
+        let ready = match self.prepare().await {
+            Ok(Some(ready)) => ready,
+            Ok(None) => return Outcome::Unchanged { revision: self.current.load().revision },
+            Err(rejected) => {
+                self.counts.rejected.fetch_add(1, Relaxed);
+                for diagnostic in rejected.diagnostics() {
+                    error!(document = %self.path.display(), "{diagnostic}");
+                }
+                warn!(revision = self.current.load().revision, "change rejected, the running snapshot stays");
+                return rejected;
+            }
+        };
+        let warnings = ready.warnings.clone();
+        let revision = ready.snapshot.revision;
+        self.publish(ready).await;
+        self.counts.applied.fetch_add(1, Relaxed);
+        let took = started.elapsed();
+        info!(revision, milliseconds = took.as_millis() as u64, "change applied");
+        Outcome::Applied { revision, milliseconds: took.as_millis() as u64, warnings }
+    }
+
+    /// Everything that can fail. None when nothing has changed.
+    async fn prepare(&self) -> Result<Option<Ready>, Outcome> {
+        let (path, engine, current) = (self.path.clone(), Arc::clone(&self.engine), self.current.load_full());
+        let building = tokio::task::spawn_blocking(move || {
+            let loaded = load(&path)?;
+            let built = snapshot::build(&loaded.checked, &engine, Some(&current), current.revision + 1);
+            built.map(|snapshot| (loaded.clone(), snapshot)).map_err(|problems| loaded.reject(&problems))
+        });
+        let (loaded, snapshot) = match building.await {
+            Ok(built) => built.map_err(Outcome::from)?,
+            Err(panic) => return Err(Outcome::failed(format!("the change could not be built: {panic}"))),
+        };
+        if self.is_running(&loaded.checked, &snapshot) {
+            return Ok(None);
+        }
+        let sockets = self.bind_new(&loaded)?;
+        let mut warnings = loaded.warnings.clone();
+        warnings.extend(self.needs_restart(&loaded));
+        Ok(Some(Ready { checked: loaded.checked, snapshot: Arc::new(snapshot), sockets, warnings }))
+    }
+
+    fn is_running(&self, checked: &Checked, snapshot: &Snapshot) -> bool {
+        let running = self.current.load();
+        let same = |(one, other): (&Arc<_>, &Arc<_>)| Arc::ptr_eq(one, other);
+        *checked == *self.running
+            && running.attachments.len() == snapshot.attachments.len()
+            && running.attachments.iter().zip(&snapshot.attachments).all(same)
+    }
+
+    fn bind_new(&self, loaded: &Loaded) -> Result<Vec<(ListenerSpec, Vec<TcpListener>)>, Outcome> {
+        let open = listeners(&self.running);
+        let new = listeners(&loaded.checked).into_iter().filter(|spec| {
+            !open.iter().any(|open| open.address == spec.address)
+        });
+        bind_all(new.collect(), self.workers.len()).map_err(|problems| loaded.reject(&problems).into())
+    }
+
+    fn needs_restart(&self, loaded: &Loaded) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        if loaded.checked.workers != self.running.workers {
+            problems.push(Problem::warning("/workers", "the number of workers changes at the next start"));
+        }
+        if loaded.checked.admin != self.running.admin {
+            problems.push(Problem::warning("/admin", "the admin addresses change at the next start"));
+        }
+        config::locate(&loaded.text, problems)
+    }
+
+    /// Everything from the point of no return. New listeners open before old ones close.
+    async fn publish(&mut self, ready: Ready) {
+        self.current.store(Arc::clone(&ready.snapshot));
+        for worker in &self.workers {
+            worker.publish(Arc::clone(&ready.snapshot)).await;
+        }
+        // Health may have changed between the building of a cluster and its publication.
+        ready.snapshot.clusters.iter().for_each(|cluster| cluster.refresh());
+        if let Err(error) = self.listen(ready.sockets).await {
+            error!(%error, "a worker does not listen on a new address");
+        }
+        let (open, wanted) = (listeners(&self.running), listeners(&ready.checked));
+        let drain = ready.snapshot.settings.timeouts.drain;
+        for worker in &self.workers {
+            for spec in wanted.iter().filter(|spec| !open.contains(spec)) {
+                worker.reconfigure(spec.clone()).await;
+            }
+            for gone in open.iter().filter(|open| !wanted.iter().any(|spec| spec.address == open.address)) {
+                worker.unlisten(gone.address, drain).await;
+            }
+        }
+        self.running = ready.checked;
+    }
+}
+
+/// The listeners of a document.
+pub fn listeners(checked: &Checked) -> Vec<ListenerSpec> {
+    let spec = |listener: &config::Listener| ListenerSpec {
+        name: listener.name.as_str().into(),
+        address: listener.address,
+        protocols: Protocols { h1: listener.protocols.h1, h2c: listener.protocols.h2c },
+    };
+    checked.listeners.iter().map(spec).collect()
+}
+
+/// Opens all of them or none.
+pub fn bind_all(
+    specs: Vec<ListenerSpec>,
+    workers: usize,
+) -> Result<Vec<(ListenerSpec, Vec<TcpListener>)>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut sockets = Vec::new();
+    for spec in specs {
+        match bind(spec.address, workers) {
+            Ok(bound) => sockets.push((spec, bound)),
+            Err(error) => {
+                let pointer = match &*spec.name {
+                    "root" => "/root".to_owned(),
+                    name => format!("/listeners/{}", name.replace('~', "~0").replace('/', "~1")),
+                };
+                let problem = Problem::error(pointer, error.to_string());
+                problems.push(match error.hint() {
+                    Some(hint) => problem.hint(hint),
+                    None => problem,
+                });
+            }
+        }
+    }
+    if problems.is_empty() { Ok(sockets) } else { Err(problems) }
+}

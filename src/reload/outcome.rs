@@ -1,0 +1,74 @@
+//! How a reload ended.
+
+use serde::{Deserialize, Serialize};
+
+use super::SourceError;
+use crate::config::Diagnostic;
+
+/// Told to whoever asked for the reload, over the admin API as JSON.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum Outcome {
+    /// Every worker serves the new snapshot.
+    Applied {
+        /// Of the new snapshot.
+        revision: u64,
+        /// From the request to the last worker.
+        milliseconds: u64,
+        /// What its author may have meant otherwise.
+        warnings: Vec<Diagnostic>,
+    },
+    /// Document and plugins are what is served already.
+    Unchanged {
+        /// Of the running snapshot.
+        revision: u64,
+    },
+    /// The change is refused and the running snapshot stays.
+    Rejected {
+        /// All that is wrong with the document.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// The change could not be tried and the running snapshot stays.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// As `cupctl` reads it.
+#[derive(Debug, Deserialize)]
+#[allow(missing_docs, reason = "as Outcome")]
+pub struct Report {
+    pub outcome: String,
+    pub revision: Option<u64>,
+    pub milliseconds: Option<u64>,
+    #[serde(default)]
+    pub warnings: Vec<serde_json::Value>,
+    #[serde(default)]
+    pub diagnostics: Vec<serde_json::Value>,
+    pub message: Option<String>,
+}
+
+impl Outcome {
+    pub(super) fn failed(message: String) -> Self {
+        Self::Failed { message }
+    }
+
+    /// What is wrong, one line each.
+    pub fn diagnostics(&self) -> Vec<String> {
+        match self {
+            Self::Rejected { diagnostics } => diagnostics.iter().map(ToString::to_string).collect(),
+            Self::Failed { message } => vec![message.clone()],
+            Self::Applied { .. } | Self::Unchanged { .. } => Vec::new(),
+        }
+    }
+}
+
+impl From<SourceError> for Outcome {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Unreadable(message) => Self::Failed { message },
+            SourceError::Rejected(diagnostics) => Self::Rejected { diagnostics },
+        }
+    }
+}

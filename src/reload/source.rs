@@ -1,0 +1,57 @@
+//! Reading and checking the document.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::{env, fs};
+
+use thiserror::Error;
+
+use crate::config::{self, Checked, Diagnostic, Environment, Problem};
+use crate::plugin::shipped;
+
+/// A document that passed its check.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// As it stands in the file.
+    pub text: Arc<str>,
+    /// What it says.
+    pub checked: Arc<Checked>,
+    /// What its author may have meant otherwise.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Why there is no document.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// The file cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The document is wrong, in all these places.
+    #[error("the document is rejected")]
+    Rejected(Vec<Diagnostic>),
+}
+
+/// Reads and checks a document. Blocks.
+pub fn load(path: &Path) -> Result<Loaded, SourceError> {
+    let unreadable = |error: std::io::Error| {
+        SourceError::Unreadable(format!("cannot read the document {}: {error}", path.display()))
+    };
+    let bytes = fs::read(path).map_err(unreadable)?;
+    let path = fs::canonicalize(path).map_err(unreadable)?;
+    let text = config::text(&bytes).map_err(|error| SourceError::Rejected(vec![error]))?;
+    let names = shipped::names();
+    let environment = Environment {
+        shipped: &names,
+        directory: path.parent().unwrap_or(Path::new("/")),
+        variable: &|name| env::var(name).ok(),
+    };
+    let (checked, warnings) = config::check(text, &environment).map_err(SourceError::Rejected)?;
+    Ok(Loaded { text: text.into(), checked: Arc::new(checked), warnings })
+}
+
+impl Loaded {
+    /// What was found wrong with it later.
+    pub fn reject(&self, problems: &[Problem]) -> SourceError {
+        SourceError::Rejected(config::locate(&self.text, problems.to_vec()))
+    }
+}

@@ -1,0 +1,136 @@
+//! Building a snapshot of a checked document beside the one that is running.
+//!
+//! Everything that can fail happens here, before anything is published: plugins are read, compiled, instantiated and
+//! configured, and the access log is opened. What the previous snapshot has and the document did not change is taken
+//! over as it is.
+
+mod plugins;
+
+use std::sync::Arc;
+
+use crate::config::{self, Checked, Problem};
+use crate::message::http1::HeadLimits;
+use crate::observe::access_log::{Sink, Target};
+use crate::plugin::PluginEngine;
+use crate::proxy::{Conditions, Route, Rule, Settings, Snapshot, Timeouts};
+use crate::route::Table;
+use crate::upstream::{Cluster, ClusterSpec, MemberSpec, Strategy};
+
+/// Builds a snapshot. Blocks: plugins are compiled here.
+pub fn build(
+    checked: &Checked,
+    engine: &PluginEngine,
+    previous: Option<&Snapshot>,
+    revision: u64,
+) -> Result<Snapshot, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let plugins = plugins::attach(checked, engine, previous, &mut problems);
+    let access_log = open_access_log(&checked.access_log, previous, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let routes: Vec<Route> = checked
+        .routes
+        .iter()
+        .zip(&plugins.by_rule)
+        .map(|(route, plugins)| Route {
+            pattern: route.text.as_str().into(),
+            rules: route.rules.iter().zip(plugins).map(|(rule, plugins)| live_rule(rule, plugins)).collect(),
+        })
+        .collect();
+    Ok(Snapshot {
+        revision,
+        table: Table::build(checked.routes.iter().enumerate().map(|(index, route)| (route.pattern.clone(), index))),
+        routes,
+        attachments: plugins.attachments,
+        clusters: checked.upstreams.iter().map(|upstream| live_cluster(upstream, previous)).collect(),
+        access_log,
+        settings: live_settings(&checked.http),
+    })
+}
+
+/// Tries a document's plugins without opening anything that a gateway would write to.
+pub fn check(checked: &Checked, engine: &PluginEngine) -> Result<(), Vec<Problem>> {
+    let mut problems = Vec::new();
+    plugins::attach(checked, engine, None, &mut problems);
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn live_rule(rule: &config::Rule, plugins: &[usize]) -> Rule {
+    Rule {
+        conditions: Conditions {
+            headers: rule.matches.headers.clone(),
+            query: rule.matches.query.clone(),
+        },
+        cluster: rule.upstream,
+        plugins: plugins.to_vec(),
+    }
+}
+
+fn live_cluster(upstream: &config::Upstream, previous: Option<&Snapshot>) -> Arc<Cluster> {
+    let members = upstream.endpoints.iter().map(|backend| MemberSpec {
+        host: backend.host.clone(),
+        address: backend.address.clone(),
+        max_failure: backend.max_failure,
+        weight: backend.weight,
+    });
+    let strategy = match upstream.strategy {
+        config::Strategy::RoundRobin => Strategy::RoundRobin,
+    };
+    let spec = ClusterSpec { name: upstream.name.clone(), strategy, members: members.collect() };
+    Cluster::build(spec, previous.and_then(|previous| previous.cluster(&upstream.name)))
+}
+
+fn live_settings(http: &config::HttpSettings) -> Settings {
+    let config::Timeouts {
+        client_head,
+        client_idle,
+        keep_alive,
+        connect,
+        backend_idle,
+        backend_keep_alive,
+        drain,
+    } = http.timeouts;
+    let limits = &http.limits;
+    Settings {
+        timeouts: Timeouts {
+            client_head,
+            client_idle,
+            keep_alive,
+            connect,
+            backend_idle,
+            backend_keep_alive,
+            drain,
+        },
+        head: HeadLimits { bytes: limits.head_size.as_usize(), fields: limits.header_count as usize },
+        request_body: limits.request_body.map(|size| size.as_u64()),
+        pool_idle: limits.pool_idle as usize,
+        connections: limits.connections as usize,
+        h2_streams: limits.h2_streams,
+        trusted_proxies: http.trusted_proxies.clone(),
+        via: http.via,
+    }
+}
+
+fn open_access_log(
+    wanted: &config::AccessLog,
+    previous: Option<&Snapshot>,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<Sink>> {
+    let target = match wanted {
+        config::AccessLog::Off => return None,
+        config::AccessLog::Stdout => Target::Stdout,
+        config::AccessLog::File(path) => Target::File(path.clone()),
+    };
+    let running = previous.and_then(|previous| previous.access_log.as_ref());
+    if let Some(same) = running.filter(|running| *running.target() == target) {
+        return Some(Arc::clone(same));
+    }
+    Sink::open(target)
+        .map_err(|error| {
+            let message = format!("the access log cannot be opened: {error}");
+            let hint = "name a file in a folder that this user may write to, `stdout` or `off`";
+            problems.push(Problem::error("/access_log", message).hint(hint));
+        })
+        .ok()
+}

@@ -1,0 +1,145 @@
+//! Loading the plugins of a document and attaching them to its rules.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::sync::Arc;
+
+use crate::config::{self, Checked, PluginSource, Problem};
+use crate::plugin::{
+    Attachment, AttachmentSpec, Digest, Isolation, OnError, Permission, Plugin, PluginEngine, PluginLimits, shipped,
+};
+use crate::proxy::Snapshot;
+
+/// All attachments of a document. Equal uses of a plugin are one attachment.
+#[derive(Default)]
+pub(super) struct Attached {
+    pub attachments: Vec<Arc<Attachment>>,
+    /// For each route, for each rule, its chain as indices into `attachments`.
+    pub by_rule: Vec<Vec<Vec<usize>>>,
+}
+
+pub(super) fn attach(
+    checked: &Checked,
+    engine: &PluginEngine,
+    previous: Option<&Snapshot>,
+    problems: &mut Vec<Problem>,
+) -> Attached {
+    let running = previous.map_or(&[][..], |previous| &previous.attachments);
+    let plugins: Vec<_> = checked
+        .plugins
+        .iter()
+        .map(|plugin| load(plugin, engine, running).map_err(|problem| problems.push(problem)).ok())
+        .collect();
+    let mut builder = Builder { checked, plugins, running, known: HashMap::new(), attached: Attached::default() };
+    for route in &checked.routes {
+        let rules = route.rules.iter().map(|rule| builder.chain(&rule.attachments, problems)).collect();
+        builder.attached.by_rule.push(rules);
+    }
+    builder.attached
+}
+
+struct Builder<'a> {
+    checked: &'a Checked,
+    plugins: Vec<Option<Arc<Plugin>>>,
+    running: &'a [Arc<Attachment>],
+    known: HashMap<(usize, AttachmentSpec), usize>,
+    attached: Attached,
+}
+
+impl Builder<'_> {
+    fn chain(&mut self, wanted: &[config::Attachment], problems: &mut Vec<Problem>) -> Vec<usize> {
+        wanted.iter().filter_map(|attachment| self.attach(attachment, problems)).collect()
+    }
+
+    /// None where the plugin or this use of it is one of the problems.
+    fn attach(&mut self, wanted: &config::Attachment, problems: &mut Vec<Problem>) -> Option<usize> {
+        let plugin = Arc::clone(self.plugins[wanted.plugin].as_ref()?);
+        let spec = spec(wanted);
+        if let Some(index) = self.known.get(&(wanted.plugin, spec.clone())) {
+            return Some(*index);
+        }
+        let running = self.running.iter().find(|running| running.is_same(&plugin, &spec));
+        let attachment = match running {
+            Some(running) => Arc::clone(running),
+            None => Arc::new(Attachment::new(plugin, spec.clone())),
+        };
+        if running.is_none()
+            && let Err(error) = attachment.check()
+        {
+            let message = format!("plugin `{}` {error}", wanted.name);
+            problems.push(Problem::error(&wanted.pointer, self.checked.secrets.redact(&message)));
+            return None;
+        }
+        self.attached.attachments.push(attachment);
+        let index = self.attached.attachments.len() - 1;
+        self.known.insert((wanted.plugin, spec), index);
+        Some(index)
+    }
+}
+
+/// Reads a component and compiles it, unless it is running already.
+fn load(
+    wanted: &config::Plugin,
+    engine: &PluginEngine,
+    running: &[Arc<Attachment>],
+) -> Result<Arc<Plugin>, Problem> {
+    let mut permissions: BTreeSet<Permission> = wanted.permissions.iter().map(live_permission).collect();
+    let problem = |message: String| Problem::error(&wanted.pointer, message);
+    let bytes = match &wanted.source {
+        PluginSource::File(path) => fs::read(path).map_err(|error| {
+            problem(format!("plugin `{}` cannot be read from {}: {error}", wanted.name, path.display()))
+        })?,
+        PluginSource::Shipped => {
+            let shipped = shipped::find(&wanted.name)
+                .ok_or_else(|| problem(format!("plugin `{}` is not part of this gateway", wanted.name)))?;
+            let granted = |permission: &Permission| shipped.permissions.contains(&permission.name());
+            permissions.extend(Permission::ALL.iter().filter(|permission| granted(permission)));
+            shipped.component.to_vec()
+        }
+    };
+    let digest = Digest::of(&bytes);
+    let is_same = |plugin: &Plugin| {
+        plugin.name == wanted.name && plugin.digest == digest && plugin.permissions == permissions
+    };
+    if let Some(attachment) = running.iter().find(|attachment| is_same(&attachment.plugin)) {
+        return Ok(Arc::clone(&attachment.plugin));
+    }
+    Plugin::load(engine, &wanted.name, &bytes, permissions).map(Arc::new).map_err(|error| {
+        let found = problem(format!("plugin `{}` {error}", wanted.name));
+        match error.hint() {
+            Some(hint) => found.hint(hint),
+            None => found,
+        }
+    })
+}
+
+fn spec(wanted: &config::Attachment) -> AttachmentSpec {
+    let limits = &wanted.limits;
+    AttachmentSpec {
+        config: wanted.config.to_string(),
+        on_error: match wanted.on_error {
+            config::OnError::Closed => OnError::Closed,
+            config::OnError::Open => OnError::Open,
+        },
+        isolation: match wanted.isolation {
+            config::Isolation::Reuse => Isolation::Reuse,
+            config::Isolation::Request => Isolation::Request,
+        },
+        limits: PluginLimits {
+            time: limits.time,
+            memory: limits.memory.as_usize(),
+            table_elements: limits.table_elements as usize,
+            reply_size: limits.reply_size.as_usize(),
+            log_rate: limits.log_rate,
+            requests: u64::from(limits.requests),
+        },
+    }
+}
+
+fn live_permission(permission: &config::Permission) -> Permission {
+    match permission {
+        config::Permission::Log => Permission::Log,
+        config::Permission::Clock => Permission::Clock,
+        config::Permission::Random => Permission::Random,
+    }
+}

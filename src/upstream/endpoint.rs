@@ -1,0 +1,125 @@
+//! One live backend of one cluster, and its health as all workers see it.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::base::address::HostPort;
+
+/// Names an endpoint for the life of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EndpointId(u64);
+
+/// A backend that requests can be sent to.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Key of the connection pools.
+    pub id: EndpointId,
+    /// As the document has it.
+    pub host: String,
+    /// Where it listens.
+    pub address: HostPort,
+    state: AtomicU8,
+    failures: AtomicU32,
+    ejections: AtomicU64,
+}
+
+/// Whether an endpoint is fit to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EndpointState {
+    /// It is asked in its turn.
+    Healthy = 0,
+    /// It failed too often in a row and waits for its probe.
+    Ejected = 1,
+}
+
+impl Endpoint {
+    /// A healthy endpoint.
+    pub fn new(host: String, address: HostPort) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            id: EndpointId(NEXT.fetch_add(1, Relaxed)),
+            host,
+            address,
+            state: AtomicU8::new(EndpointState::Healthy as u8),
+            failures: AtomicU32::new(0),
+            ejections: AtomicU64::new(0),
+        }
+    }
+
+    /// Its state at this moment.
+    pub fn state(&self) -> EndpointState {
+        match self.state.load(Relaxed) {
+            0 => EndpointState::Healthy,
+            _ => EndpointState::Ejected,
+        }
+    }
+
+    /// Whether it may be asked.
+    pub fn is_healthy(&self) -> bool {
+        self.state() == EndpointState::Healthy
+    }
+
+    /// How often it was taken out since the process began.
+    pub fn ejections(&self) -> u64 {
+        self.ejections.load(Relaxed)
+    }
+
+    /// An exchange with it succeeded.
+    pub fn succeeded(&self) {
+        // A load first: the line stays shared between workers while all is well.
+        if self.failures.load(Relaxed) != 0 {
+            self.failures.store(0, Relaxed);
+        }
+    }
+
+    /// An exchange with it failed. True for the one caller whose failure takes it out.
+    pub fn failed(&self, max_failure: u32) -> bool {
+        let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
+        if failures < max_failure {
+            return false;
+        }
+        let ejected = self.state.swap(EndpointState::Ejected as u8, Relaxed) == EndpointState::Healthy as u8;
+        if ejected {
+            self.ejections.fetch_add(1, Relaxed);
+        }
+        ejected
+    }
+
+    /// Lets it back in after a probe, on trial: the next failure takes it out again.
+    pub fn readmit(&self, max_failure: u32) {
+        self.failures.store(max_failure.saturating_sub(1), Relaxed);
+        self.state.store(EndpointState::Healthy as u8, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint() -> Endpoint {
+        Endpoint::new("127.0.0.1:1".into(), "127.0.0.1:1".parse().unwrap())
+    }
+
+    #[test]
+    fn consecutive_failures_take_it_out_once() {
+        let endpoint = endpoint();
+        assert!(!endpoint.failed(3));
+        assert!(!endpoint.failed(3));
+        endpoint.succeeded();
+        assert_eq!([(); 4].map(|()| endpoint.failed(3)), [false, false, true, false]);
+        assert_eq!(endpoint.state(), EndpointState::Ejected);
+    }
+
+    #[test]
+    fn one_failure_on_trial_takes_it_out_again() {
+        let endpoint = endpoint();
+        assert!(endpoint.failed(1));
+        endpoint.readmit(3);
+        assert!(endpoint.is_healthy());
+        assert!(endpoint.failed(3));
+        endpoint.readmit(3);
+        endpoint.succeeded();
+        assert!(!endpoint.failed(3));
+        assert_eq!(endpoint.ejections(), 2);
+    }
+}
