@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::admin::{Admin, SocketError, Sources, default_socket, open_socket};
 use crate::config::Checked;
 use crate::plugin::PluginEngine;
-use crate::reload::{Counts, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all, listeners, load};
+use crate::reload::{Counts, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all, files, listeners, load};
 use crate::snapshot;
 use crate::upstream::Health;
 use crate::worker::Worker;
@@ -57,9 +57,6 @@ pub enum StartError {
         /// Why it failed.
         source: std::io::Error,
     },
-    /// The WebAssembly engine did not start.
-    #[error("cannot start the WebAssembly engine: {0}")]
-    Engine(String),
 }
 
 fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
@@ -69,12 +66,12 @@ fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError 
 impl App {
     /// Starts a gateway for a document. Returns when it accepts connections.
     pub async fn start(document: PathBuf) -> Result<Self, StartError> {
-        let engine = PluginEngine::new().map_err(|error| StartError::Engine(format!("{error:#}")))?;
-        let engine = Arc::new(engine);
+        let engine = Arc::new(PluginEngine::default());
+        let mut watch = Watch::new(document.clone());
         let (loaded, snapshot) = build(document.clone(), Arc::clone(&engine)).await?;
         let checked = Arc::clone(&loaded.checked);
         let count = worker_count(&checked);
-        let sockets = bind_all(listeners(&checked), count).map_err(|problems| loaded.reject(&problems))?;
+        let sockets = bind_all(listeners(&checked), &[], count).map_err(|problems| loaded.reject(&problems))?;
         let addresses = sockets.iter().map(|(spec, sockets)| {
             let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
             (spec.name.to_string(), bound.unwrap_or(spec.address))
@@ -98,7 +95,7 @@ impl App {
             counts: Arc::clone(&counts),
         };
         let reloader =
-            Reloader::new(document.clone(), engine, Arc::clone(&checked), Arc::clone(&current), workers, counts);
+            Reloader::new(document, engine, Arc::clone(&checked), Arc::clone(&current), workers, counts);
         reloader.listen(sockets).await.map_err(system("cannot listen"))?;
 
         let (reloads, waiting) = Requests::new();
@@ -111,7 +108,7 @@ impl App {
         }
         services.spawn(keeper.run(move |name| current.load().cluster(name).cloned()));
         let (stop, stopped) = oneshot::channel();
-        let watch = Watch::new(document, &checked);
+        watch.follow(files(&checked).collect());
         let reloader = tokio::spawn(keep_reloading(reloader, waiting, watch, stopped));
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         Ok(Self { addresses, socket: path, admin, warnings, reloads, is_ready, stop, reloader, services })
@@ -174,7 +171,7 @@ async fn keep_reloading(
             () = watch.changed() => None,
         };
         let outcome = reloader.reload().await;
-        watch.follow(reloader.running());
+        watch.follow(reloader.files());
         if let Some(answer) = asked {
             // Whoever asked may have gone; the outcome is in the log as well.
             let _ = answer.send(outcome);

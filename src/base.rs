@@ -2,6 +2,8 @@
 
 pub mod address;
 pub mod backoff;
+pub mod buffers;
+pub mod drain;
 pub mod network;
 pub mod timer;
 pub mod units;

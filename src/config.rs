@@ -2,15 +2,15 @@
 //!
 //! A document goes through these stages, and each reports all that it finds before the next begins:
 //!
-//! 1. [`read`]: bytes to a JSON value; only here the first error is the last.
-//! 2. [`reference`]: `$env:` and `$file:` become what they stand for.
-//! 3. [`shape`]: what the JSON Schema refuses is reported and taken out, so that the rest can be read on.
-//! 4. [`document`]: the value becomes the document as it is written, typed.
-//! 5. [`semantics`]: the document becomes a [`Checked`] one.
+//! 1. `read`: bytes to a JSON value; only here the first error is the last.
+//! 2. `reference`: `$env:` and `$file:` become what they stand for.
+//! 3. `shape`: what the JSON Schema refuses is reported and taken out, so that the rest can be read on.
+//! 4. `document`: the value becomes the document as it is written, typed.
+//! 5. `semantics`: the document becomes a [`Checked`] one.
 //!
 //! The check looks at nothing but the document, the environment that it is given, and the files that `$file:` and `ssl`
 //! name. Whether an address is free or a plugin loads is found out by those who open and load, and said in the same
-//! form: a [`Problem`] at a JSON pointer, that [`locate`] puts into the text.
+//! form: a [`Problem`] at a JSON pointer, that [`locate()`] puts into the text.
 
 use std::path::Path as FilePath;
 
@@ -57,7 +57,10 @@ pub struct Environment<'e> {
 
 /// Checks the text of a document. A good one may come with warnings; of a bad one every error is given, in the order of
 /// the text, though no more than a person can use.
-pub fn check(text: &str, environment: &Environment<'_>) -> Result<(Checked, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub fn check(
+    text: &str,
+    environment: &Environment<'_>,
+) -> Result<(Checked, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut report = Report::default();
     let mut value = read::value(text, &mut report).map_err(|error| vec![error])?;
     let secrets = reference::resolve(&mut value, environment, &mut report);

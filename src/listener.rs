@@ -1,9 +1,7 @@
 //! Sockets that clients connect to. Each worker has its own for every address, and the kernel shares connections out.
 
 mod accept;
-mod drain;
 mod socket;
 
-pub use accept::{Accept, ListenerSpec};
-pub use drain::Drain;
+pub use accept::{Accept, ListenerKey, ListenerSpec};
 pub use socket::{BindError, bind, stop_accepting};

@@ -7,7 +7,7 @@ pub use http1::serve;
 
 use std::rc::Rc;
 
-use crate::listener::Drain;
+use crate::base::drain::Drain;
 use crate::proxy::Proxy;
 
 /// Which protocols a listener speaks.

@@ -7,6 +7,7 @@ mod files;
 mod outcome;
 mod source;
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::proxy::Snapshot;
 use crate::snapshot;
 use crate::worker::Worker;
 
-pub use files::Watch;
+pub use files::{Watch, files};
 pub use outcome::{Outcome, Report};
 pub use source::{Loaded, SourceError, load};
 
@@ -39,6 +40,8 @@ pub struct Reloader {
     path: PathBuf,
     engine: Arc<PluginEngine>,
     running: Arc<Checked>,
+    /// A document whose plugins or addresses were refused: what it names may appear later.
+    refused: Option<Arc<Checked>>,
     current: Current,
     workers: Vec<Worker>,
     counts: Arc<Counts>,
@@ -93,7 +96,7 @@ impl Reloader {
         workers: Vec<Worker>,
         counts: Arc<Counts>,
     ) -> Self {
-        Self { path, engine, running, current, workers, counts }
+        Self { path, engine, running, refused: None, current, workers, counts }
     }
 
     /// Opens sockets for all listeners, one per worker.
@@ -106,9 +109,9 @@ impl Reloader {
         Ok(())
     }
 
-    /// The document that is served.
-    pub fn running(&self) -> &Checked {
-        &self.running
+    /// The files of the document that is served, and of the last one that was refused.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        files(&self.running).chain(self.refused.iter().flat_map(|refused| files(refused))).collect()
     }
 
     /// How long what is in flight may take.
@@ -147,17 +150,20 @@ impl Reloader {
     }
 
     /// Everything that can fail. None when nothing has changed.
-    async fn prepare(&self) -> Result<Option<Ready>, Outcome> {
+    async fn prepare(&mut self) -> Result<Option<Ready>, Outcome> {
         let (path, engine, current) = (self.path.clone(), Arc::clone(&self.engine), self.current.load_full());
         let building = tokio::task::spawn_blocking(move || {
             let loaded = load(&path)?;
             let built = snapshot::build(&loaded.checked, &engine, Some(&current), current.revision + 1);
-            built.map(|snapshot| (loaded.clone(), snapshot)).map_err(|problems| loaded.reject(&problems))
+            let built = built.map_err(|problems| loaded.reject(&problems));
+            Ok::<_, SourceError>((loaded, built))
         });
-        let (loaded, snapshot) = match building.await {
-            Ok(built) => built.map_err(Outcome::from)?,
+        let (loaded, built) = match building.await {
+            Ok(loaded) => loaded?,
             Err(panic) => return Err(Outcome::failed(format!("the change could not be built: {panic}"))),
         };
+        self.refused = built.is_err().then(|| Arc::clone(&loaded.checked));
+        let snapshot = built?;
         if self.is_running(&loaded.checked, &snapshot) {
             return Ok(None);
         }
@@ -178,9 +184,9 @@ impl Reloader {
     fn bind_new(&self, loaded: &Loaded) -> Result<Vec<(ListenerSpec, Vec<TcpListener>)>, Outcome> {
         let open = listeners(&self.running);
         let new = listeners(&loaded.checked).into_iter().filter(|spec| {
-            !open.iter().any(|open| open.address == spec.address)
+            !open.iter().any(|open| open.key() == spec.key())
         });
-        bind_all(new.collect(), self.workers.len()).map_err(|problems| loaded.reject(&problems).into())
+        bind_all(new.collect(), &open, self.workers.len()).map_err(|problems| loaded.reject(&problems).into())
     }
 
     fn needs_restart(&self, loaded: &Loaded) -> Vec<Diagnostic> {
@@ -211,8 +217,8 @@ impl Reloader {
             for spec in wanted.iter().filter(|spec| !open.contains(spec)) {
                 worker.reconfigure(spec.clone()).await;
             }
-            for gone in open.iter().filter(|open| !wanted.iter().any(|spec| spec.address == open.address)) {
-                worker.unlisten(gone.address, drain).await;
+            for gone in open.iter().filter(|open| !wanted.iter().any(|spec| spec.key() == open.key())) {
+                worker.unlisten(gone.key(), drain).await;
             }
         }
         self.running = ready.checked;
@@ -229,15 +235,17 @@ pub fn listeners(checked: &Checked) -> Vec<ListenerSpec> {
     checked.listeners.iter().map(spec).collect()
 }
 
-/// Opens all of them or none.
+/// Opens all of them or none. `open` are those that this gateway has already.
 pub fn bind_all(
     specs: Vec<ListenerSpec>,
+    open: &[ListenerSpec],
     workers: usize,
 ) -> Result<Vec<(ListenerSpec, Vec<TcpListener>)>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut sockets = Vec::new();
     for spec in specs {
-        match bind(spec.address, workers) {
+        let is_shared = open.iter().any(|open| open.address.port() == spec.address.port());
+        match bind(spec.address, workers, is_shared) {
             Ok(bound) => sockets.push((spec, bound)),
             Err(error) => {
                 let pointer = match &*spec.name {

@@ -25,7 +25,7 @@ pub fn build(
 ) -> Result<Snapshot, Vec<Problem>> {
     let mut problems = Vec::new();
     let plugins = plugins::attach(checked, engine, previous, &mut problems);
-    let access_log = open_access_log(&checked.access_log, previous, &mut problems);
+    let access_log = open_access_log(&checked.access_log, &checked.secrets, previous, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -114,6 +114,7 @@ fn live_settings(http: &config::HttpSettings) -> Settings {
 
 fn open_access_log(
     wanted: &config::AccessLog,
+    secrets: &config::Secrets,
     previous: Option<&Snapshot>,
     problems: &mut Vec<Problem>,
 ) -> Option<Arc<Sink>> {
@@ -130,7 +131,7 @@ fn open_access_log(
         .map_err(|error| {
             let message = format!("the access log cannot be opened: {error}");
             let hint = "name a file in a folder that this user may write to, `stdout` or `off`";
-            problems.push(Problem::error("/access_log", message).hint(hint));
+            problems.push(Problem::error("/access_log", secrets.redact(&message)).hint(hint));
         })
         .ok()
 }

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tracing::error;
 
-use crate::listener::{Accept, ListenerSpec};
+use crate::listener::{Accept, ListenerKey, ListenerSpec};
 use crate::observe::metrics::WorkerMetrics;
 use crate::proxy::{Proxy, Snapshot};
 use crate::upstream::Health;
@@ -40,7 +39,7 @@ enum Command {
     Publish(Arc<Snapshot>, oneshot::Sender<()>),
     Listen(std::net::TcpListener, ListenerSpec, oneshot::Sender<io::Result<()>>),
     Reconfigure(ListenerSpec),
-    Unlisten(SocketAddr, Duration),
+    Unlisten(ListenerKey, Duration),
     Stop(Instant, oneshot::Sender<usize>),
 }
 
@@ -82,9 +81,9 @@ impl Worker {
         self.tell(Command::Reconfigure(spec)).await;
     }
 
-    /// Accepts no more on an address, and ends its connections within `drain`.
-    pub async fn unlisten(&self, address: SocketAddr, drain: Duration) {
-        self.tell(Command::Unlisten(address, drain)).await;
+    /// Accepts no more on a listener, and ends its connections within `drain`.
+    pub async fn unlisten(&self, listener: ListenerKey, drain: Duration) {
+        self.tell(Command::Unlisten(listener, drain)).await;
     }
 
     /// Finishes what is in flight, at most until `deadline`, and ends. Returns the number of connections cut off.
@@ -134,15 +133,15 @@ async fn run(
             }
             Some(Command::Listen(socket, spec, done)) => {
                 let accept = Accept::start(socket, spec.clone(), proxy.clone());
-                let _ = done.send(accept.map(|accept| drop(listeners.insert(spec.address, accept))));
+                let _ = done.send(accept.map(|accept| drop(listeners.insert(spec.key(), accept))));
             }
             Some(Command::Reconfigure(spec)) => {
-                if let Some(accept) = listeners.get(&spec.address) {
+                if let Some(accept) = listeners.get(&spec.key()) {
                     accept.reconfigure(spec);
                 }
             }
-            Some(Command::Unlisten(address, drain)) => {
-                if let Some(accept) = listeners.remove(&address) {
+            Some(Command::Unlisten(listener, drain)) => {
+                if let Some(accept) = listeners.remove(&listener) {
                     tokio::task::spawn_local(async move { end(accept, Instant::now() + drain).await });
                 }
             }
@@ -165,7 +164,7 @@ fn keep_house(proxy: &Proxy, round: u32) {
     }
 }
 
-async fn stop(listeners: HashMap<SocketAddr, Accept>, deadline: Instant) -> usize {
+async fn stop(listeners: HashMap<ListenerKey, Accept>, deadline: Instant) -> usize {
     listeners.values().for_each(Accept::stop);
     let mut cut_off = 0;
     for accept in listeners.into_values() {

@@ -35,7 +35,8 @@ impl IpNetwork {
     /// Whether the address lies in the network. IPv4 inside IPv6 (`::ffff:10.0.0.1`) counts as IPv4, since a socket
     /// that listens for both reports its peers that way.
     pub fn contains(&self, address: IpAddr) -> bool {
-        Self::around(address.to_canonical(), self.prefix).is_some_and(|network| network.address == self.address)
+        Self::around(address.to_canonical(), self.prefix)
+            .is_some_and(|network| network.address == self.address)
     }
 }
 
@@ -53,7 +54,8 @@ impl FromStr for IpNetwork {
             Some(_) => None,
             None => Some(width(address)),
         };
-        let network = prefix.and_then(|prefix| Self::around(address, prefix)).ok_or(IpNetworkError::NotNetwork)?;
+        let network =
+            prefix.and_then(|prefix| Self::around(address, prefix)).ok_or(IpNetworkError::NotNetwork)?;
         if network.address == address { Ok(network) } else { Err(IpNetworkError::HostBits(network)) }
     }
 }
@@ -91,7 +93,9 @@ mod tests {
         check("2001:db8::/32", Ok("2001:db8::/32"));
         check("::1", Ok("::1/128"));
         check("10.0.0.1/8", host_bits("10.0.0.0/8"));
-        for refused in ["", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "::/129", "10.0.0/8", "localhost", "10.0.0.0/8/8"] {
+        for refused in
+            ["", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "::/129", "10.0.0/8", "localhost", "10.0.0.0/8/8"]
+        {
             check(refused, Err(IpNetworkError::NotNetwork));
         }
     }

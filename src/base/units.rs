@@ -103,7 +103,7 @@ fn display_quantity(
     unit_of_zero: &str,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
-    match units.iter().find(|(_, factor)| count > 0 && count % factor == 0) {
+    match units.iter().find(|(_, factor)| count > 0 && count.is_multiple_of(*factor)) {
         Some((unit, factor)) => write!(f, "{}{unit}", count / factor),
         None => write!(f, "0{unit_of_zero}"),
     }
@@ -128,7 +128,9 @@ mod tests {
         check("10MB", Some(10_000_000));
         check("2GiB", Some(2_147_483_648));
         check("18446744073709551615", Some(u64::MAX));
-        for refused in ["", "KiB", "1.5MiB", "-1", "+1", "1 KiB", "1kib", "1K", "18446744073709551616", "99999999999GiB"] {
+        for refused in
+            ["", "KiB", "1.5MiB", "-1", "+1", "1 KiB", "1kib", "1K", "18446744073709551616", "99999999999GiB"]
+        {
             check(refused, None);
         }
     }
@@ -143,14 +145,17 @@ mod tests {
         check("2m", Some(120_000));
         check("1h", Some(3_600_000));
         check("0s", Some(0));
-        for refused in ["", "10", "s", "1.5s", "-1s", "1 s", "1d", "1S", "99999999999999999999s", "9999999999999999999h"] {
+        for refused in
+            ["", "10", "s", "1.5s", "-1s", "1 s", "1d", "1S", "99999999999999999999s", "9999999999999999999h"]
+        {
             check(refused, None);
         }
     }
 
     #[test]
     fn displays_with_the_largest_unit_that_fits() {
-        let sizes = [0, 1, 1000, 1024, 1500, 65_536, 10_000_000].map(|bytes| ByteSize::bytes(bytes).to_string());
+        let sizes =
+            [0, 1, 1000, 1024, 1500, 65_536, 10_000_000].map(|bytes| ByteSize::bytes(bytes).to_string());
         assert_eq!(sizes, ["0B", "1B", "1KB", "1KiB", "1500B", "64KiB", "10MB"]);
         let durations = [0, 250, 1000, 90_000, 120_000, 86_400_000]
             .map(|milliseconds| display_duration(Duration::from_millis(milliseconds)).to_string());

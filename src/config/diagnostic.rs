@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Whether a document with this can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The document is refused.
@@ -15,7 +15,7 @@ pub enum Severity {
 }
 
 /// Something wrong with a document, before its place in the text is known. Every stage from the check to the loading of
-/// plugins makes these; [`locate`](super::locate) turns them into [`Diagnostic`]s.
+/// plugins makes these; [`locate`](fn@super::locate) turns them into [`Diagnostic`]s.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub(super) severity: Severity,
@@ -78,7 +78,7 @@ impl Problem {
 /// error at /routes/~1game~1*/backends/0, line 12, column 7: unknown field `hots`
 ///   hint: did you mean `host`?
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     pub severity: Severity,
     /// The JSON pointer (RFC 6901) of the value, empty for the whole document. A field that does not belong or that is

@@ -14,8 +14,8 @@ use serde_json::Number;
 mod plugins;
 mod routes;
 
-pub use plugins::{Isolation, OnError, Permission};
 pub(super) use plugins::{Attachment, AttachmentSettings, Plugin, PluginLimits};
+pub use plugins::{Isolation, OnError, Permission};
 pub use routes::Strategy;
 pub(super) use routes::{Backend, Match, Route, Rule, Upstream};
 

@@ -217,7 +217,8 @@ mod tests {
     fn puts_problems_in_the_order_of_the_text() {
         let pointers = ["/x", "/größe/0", "", "/größe/1"];
         let problems = pointers.map(|pointer| Problem::error(pointer, "wrong")).to_vec();
-        let order: Vec<String> = locate(TEXT, problems).into_iter().map(|diagnostic| diagnostic.pointer).collect();
+        let order: Vec<String> =
+            locate(TEXT, problems).into_iter().map(|diagnostic| diagnostic.pointer).collect();
         assert_eq!(order, ["", "/größe/0", "/größe/1", "/x"]);
     }
 

@@ -50,6 +50,11 @@ fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
+/// The JSON pointer of a field of the object at a JSON pointer.
+pub(super) fn join(pointer: &str, field: &str) -> String {
+    format!("{pointer}/{}", escape(field))
+}
+
 /// The tokens of a JSON pointer, as names of fields.
 pub(super) fn tokens(pointer: &str) -> impl Iterator<Item = String> {
     pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~"))
@@ -65,6 +70,7 @@ mod tests {
         let routes = Path::ROOT.field("routes");
         let route = routes.field("/game/~*");
         assert_eq!(route.item(2).pointer(), "/routes/~1game~1~0*/2");
+        assert_eq!(join("/routes", "/game/~*"), "/routes/~1game~1~0*");
         assert_eq!(tokens("/routes/~1game~1~0*/2").collect::<Vec<_>>(), ["routes", "/game/~*", "2"]);
     }
 }

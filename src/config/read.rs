@@ -14,7 +14,8 @@ use super::{locate, syntax};
 pub fn text(bytes: &[u8]) -> Result<&str, Diagnostic> {
     str::from_utf8(bytes).map_err(|error| {
         let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        let problem = Problem::error("", "the document is not UTF-8 text").hint("save it in the encoding UTF-8");
+        let problem =
+            Problem::error("", "the document is not UTF-8 text").hint("save it in the encoding UTF-8");
         locate::place(&valid, valid.len(), problem)
     })
 }
@@ -91,7 +92,8 @@ impl<'de> Visitor<'de> for Reader<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = fields.next_key::<String>()? {
-            let value = fields.next_value_seed(Reader { path: self.path.field(&name), report: self.report })?;
+            let value =
+                fields.next_value_seed(Reader { path: self.path.field(&name), report: self.report })?;
             if object.contains_key(&name) {
                 let problem = Problem::error(self.path.pointer(), format!("field `{name}` is repeated"));
                 self.report.add(problem.part(Part::RepeatedFieldName(name)));

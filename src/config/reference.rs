@@ -66,12 +66,14 @@ impl Resolver<'_> {
         if name.is_empty() {
             return Err("expected the name of a variable behind `$env:`".to_owned());
         }
-        (self.environment.variable)(name).ok_or_else(|| format!("environment variable {} is not set", quote(name)))
+        (self.environment.variable)(name)
+            .ok_or_else(|| format!("environment variable {} is not set", quote(name)))
     }
 
     fn file(&self, name: &str) -> Result<String, String> {
         let path = self.environment.directory.join(name);
-        let mut content = file::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+        let mut content =
+            file::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
         let line = content.strip_suffix('\n').unwrap_or(&content);
         content.truncate(line.strip_suffix('\r').unwrap_or(line).len());
         Ok(content)

@@ -19,9 +19,9 @@ pub(super) struct Report {
     problems: Vec<Problem>,
     /// For values that came through a reference, by pointer: the reference.
     references: HashMap<String, String>,
-    /// Pointers of values that were reported and set to null.
+    /// Pointers of values that were reported and set to null, or removed as they had a mistyped name.
     pruned: HashSet<String>,
-    /// Pointers of objects with a field that was reported and removed since it has no known name.
+    /// Pointers of objects with a field that was reported and removed, and nobody knows which was meant.
     misnamed: HashSet<String>,
 }
 
@@ -41,7 +41,13 @@ impl Report {
     }
 
     /// The same with a hint, which may tell of the text what only its author may know.
-    pub(super) fn unexpected_with(&mut self, at: impl Display, expected: impl Display, found: &str, hint: Option<String>) {
+    pub(super) fn unexpected_with(
+        &mut self,
+        at: impl Display,
+        expected: impl Display,
+        found: &str,
+        hint: Option<String>,
+    ) {
         let pointer = at.to_string();
         let message = format!("{expected}, found {}", self.quote(&pointer, found));
         let hint = hint.filter(|_| !self.references.contains_key(&pointer));
@@ -49,7 +55,13 @@ impl Report {
     }
 
     /// An error in the text at a place, which names none of the things of its kind.
-    pub(super) fn unknown<'c>(&mut self, at: impl Display, kind: &str, name: &str, known: impl Iterator<Item = &'c str>) {
+    pub(super) fn unknown<'c>(
+        &mut self,
+        at: impl Display,
+        kind: &str,
+        name: &str,
+        known: impl Iterator<Item = &'c str>,
+    ) {
         let pointer = at.to_string();
         let message = format!("unknown {kind} {}", self.quote(&pointer, name));
         // The search takes long where there are many names, and behind the last error shown it is of no use.
@@ -81,12 +93,12 @@ impl Report {
         self.references.insert(at.to_string(), reference);
     }
 
-    /// The value at this pointer was reported and set to null.
+    /// The value at this pointer was reported and set to null, or removed as it has a mistyped name.
     pub(super) fn add_pruned(&mut self, pointer: String) {
         self.pruned.insert(pointer);
     }
 
-    /// A field of the object at this pointer was reported and removed, since it has no known name.
+    /// A field of the object at this pointer was reported and removed, and nobody knows which was meant.
     pub(super) fn add_misnamed(&mut self, pointer: String) {
         self.misnamed.insert(pointer);
     }

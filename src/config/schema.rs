@@ -62,6 +62,13 @@ fn join_lines(schema: &mut Map<String, Value>) {
 mod tests {
     use super::*;
 
+    /// It is printed by `cupctl schema`.
+    #[test]
+    fn file_is_current() {
+        let file: Value = serde_json::from_str(include_str!("../../config/schema.json")).unwrap();
+        assert!(file == schema(), "run `cargo run --bin cupctl schema > config/schema.json`");
+    }
+
     #[test]
     fn has_no_null() {
         let text = schema().to_string();

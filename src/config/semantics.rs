@@ -23,7 +23,12 @@ use plugins::Plugins;
 use routes::Routes;
 use upstreams::Upstreams;
 
-pub(super) fn check(document: &Document, environment: &Environment<'_>, secrets: Secrets, report: &mut Report) -> Checked {
+pub(super) fn check(
+    document: &Document,
+    environment: &Environment<'_>,
+    secrets: Secrets,
+    report: &mut Report,
+) -> Checked {
     tls::check(document, environment, report);
     let mut upstreams = Upstreams::named(document, report);
     let mut plugins = Plugins::defined(document, environment, report);
@@ -35,7 +40,10 @@ pub(super) fn check(document: &Document, environment: &Environment<'_>, secrets:
         listeners,
         http: settings::http(document, report),
         access_log: settings::access_log(document, environment),
-        admin: Admin { listen: admin_listen, socket: admin_socket.map(|path| environment.directory.join(path)) },
+        admin: Admin {
+            listen: admin_listen,
+            socket: admin_socket.map(|path| environment.directory.join(path)),
+        },
         upstreams: upstreams.into_checked(),
         plugins: plugins.into_checked(),
         routes,

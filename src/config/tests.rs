@@ -5,6 +5,7 @@ use std::path::Path as FilePath;
 
 use tempfile::TempDir;
 
+use super::path::Path;
 use super::*;
 
 mod fields;
@@ -44,6 +45,25 @@ fn accept(text: &str) -> Checked {
 #[track_caller]
 fn refuse(text: &str) -> String {
     show(&check_in(FilePath::new("/folder"), text).expect_err("the document is bad"))
+}
+
+/// The JSON pointers of a value and of all values in it.
+fn pointers(value: &Value) -> Vec<String> {
+    fn visit(value: &Value, at: &Path<'_>, found: &mut Vec<String>) {
+        found.push(at.pointer());
+        match value {
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(index, item)| visit(item, &at.item(index), found));
+            }
+            Value::Object(fields) => {
+                fields.iter().for_each(|(name, field)| visit(field, &at.field(name), found));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut found = Vec::new();
+    visit(value, &Path::ROOT, &mut found);
+    found
 }
 
 fn show(diagnostics: &[Diagnostic]) -> String {

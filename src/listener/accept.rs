@@ -11,7 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tracing::warn;
 
-use super::{Drain, stop_accepting};
+use super::stop_accepting;
+use crate::base::drain::Drain;
 use crate::observe::metrics::WorkerMetrics;
 use crate::protocol::{Protocols, Session, serve};
 use crate::proxy::Proxy;
@@ -32,6 +33,26 @@ pub struct ListenerSpec {
     pub address: SocketAddr,
     /// What it speaks.
     pub protocols: Protocols,
+}
+
+/// What tells one listener from another: its address, or where any free port will do, its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ListenerKey {
+    /// An address with a port.
+    Address(SocketAddr),
+    /// A name.
+    Name(Arc<str>),
+}
+
+impl ListenerSpec {
+    /// See [`ListenerKey`].
+    pub fn key(&self) -> ListenerKey {
+        if self.address.port() == 0 {
+            ListenerKey::Name(Arc::clone(&self.name))
+        } else {
+            ListenerKey::Address(self.address)
+        }
+    }
 }
 
 /// A listener in one worker.

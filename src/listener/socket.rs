@@ -34,12 +34,13 @@ impl BindError {
     }
 }
 
-/// Opens one socket per worker on `address`. A port of 0 becomes the same free port for all of them.
-pub fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
+/// Opens one socket per worker on `address`. A port of 0 becomes the same free port for all of them. `is_ours` says that
+/// this gateway has the port already, on an address that overlaps.
+pub fn bind(address: SocketAddr, workers: usize, is_ours: bool) -> Result<Vec<TcpListener>, BindError> {
     let failed = |source| BindError { address, source };
     // Sockets that share an address would also share it with another gateway's: a first one that does not share finds
     // out whether somebody is there already.
-    let probe = open(address, false).map_err(failed)?;
+    let probe = open(address, is_ours && address.port() != 0).map_err(failed)?;
     let address = probe.local_addr().map_err(failed)?;
     drop(probe);
     (0..workers).map(|_| open(address, true).map_err(|source| BindError { address, source })).collect()

@@ -60,6 +60,14 @@ impl Exchange {
     }
 }
 
+impl ResponseHead {
+    /// Says when the response was made, which whoever makes one has to (RFC 9110, section 6.6.1).
+    pub fn date(&mut self) {
+        let now = httpdate::fmt_http_date(std::time::SystemTime::now());
+        self.headers.entry(header::DATE).or_insert_with(|| field_value(now));
+    }
+}
+
 impl Client {
     /// `HTTP/1.1`, for example.
     pub fn protocol(&self) -> &'static str {

@@ -1,6 +1,8 @@
 //! A plugin's use by a route.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use super::engine::PluginEngine;
 use super::instance::Instance;
@@ -48,13 +50,41 @@ pub struct Attachment {
     /// How.
     pub spec: AttachmentSpec,
     pub(super) ticks: u64,
+    log: LogBudget,
+}
+
+/// Lines that were logged in the current second, by all instances together: a plugin whose instances are short-lived
+/// has no more of them than another one.
+#[derive(Debug, Default)]
+struct LogBudget {
+    /// Seconds since the process began in the upper half, lines in the lower.
+    second_and_lines: AtomicU64,
+    dropped: AtomicU64,
 }
 
 impl Attachment {
     /// An attachment that was not tried yet, see [`Self::check`].
     pub fn new(plugin: Arc<Plugin>, spec: AttachmentSpec) -> Self {
         let ticks = PluginEngine::ticks(spec.limits.time);
-        Self { plugin, spec, ticks }
+        Self { plugin, spec, ticks, log: LogBudget::default() }
+    }
+
+    /// The number of lines that were dropped before this one, or none when this one is to be dropped too.
+    pub(super) fn admit_line(&self) -> Option<u64> {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        let second = START.elapsed().as_secs() << 32;
+        let count = |seen: u64| if seen & !u64::from(u32::MAX) == second { seen + 1 } else { second + 1 };
+        let lines = self.log.second_and_lines.fetch_update(Relaxed, Relaxed, |seen| {
+            let next = count(seen);
+            (next - second <= u64::from(self.spec.limits.log_rate)).then_some(next)
+        });
+        match lines {
+            Ok(_) => Some(self.log.dropped.swap(0, Relaxed)),
+            Err(_) => {
+                self.log.dropped.fetch_add(1, Relaxed);
+                None
+            }
+        }
     }
 
     /// Makes one instance and configures it, so that what is wrong with the plugin or its configuration shows before a

@@ -9,6 +9,7 @@ use tracing::warn;
 use super::attachment::{Attachment, Isolation, OnError};
 use super::bindings::Outcome;
 use super::instance::{Fault, FaultKind, Instance, StartError, Verdict};
+use super::load::Hooks;
 use super::reply::Reply;
 use crate::message::Exchange;
 use crate::observe::metrics::PluginMetrics;
@@ -98,20 +99,21 @@ impl Chain {
         mut exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<(), ChainEnd>) {
         for &index in slots {
+            if instances.hooks(index).on_request.is_none() {
+                self.reached.push(index);
+                continue;
+            }
             let verdict;
             (exchange, verdict) = self.call(instances, index, exchange, Instance::on_request);
             match verdict {
-                Some(Ok(verdict)) => {
+                Ok(Verdict::Next) => self.reached.push(index),
+                Ok(Verdict::Reply(reply)) => {
                     self.reached.push(index);
-                    if let Verdict::Reply(reply) = verdict {
-                        self.verdicts.push((index, "reply"));
-                        return (exchange, Err(ChainEnd::Reply(reply)));
-                    }
+                    self.verdicts.push((index, "reply"));
+                    return (exchange, Err(ChainEnd::Reply(reply)));
                 }
-                Some(Err(kind)) if instances.fails_closed(index) => {
-                    return (exchange, Err(ChainEnd::Fault(kind)));
-                }
-                Some(Err(_)) | None => {}
+                Err(kind) if instances.fails_closed(index) => return (exchange, Err(ChainEnd::Fault(kind))),
+                Err(_) => {}
             }
         }
         (exchange, Ok(()))
@@ -119,7 +121,7 @@ impl Chain {
 
     /// Whether any hook wants the response.
     pub fn wants_response(&self, instances: &Instances) -> bool {
-        self.reached.iter().any(|&index| instances.slots[index].attachment.plugin.hooks.on_response.is_some())
+        self.reached.iter().any(|&index| instances.hooks(index).on_response.is_some())
     }
 
     /// Runs the response hooks of what was reached, in reverse. An end replaces the response, and the hooks that are
@@ -132,19 +134,17 @@ impl Chain {
     ) -> Box<Exchange> {
         for position in (0..self.reached.len()).rev() {
             let index = self.reached[position];
-            if instances.slots[index].attachment.plugin.hooks.on_response.is_none() {
+            if instances.hooks(index).on_response.is_none() {
                 continue;
             }
             let verdict;
             (exchange, verdict) = self.call(instances, index, exchange, Instance::on_response);
             match verdict {
-                Some(Ok(Verdict::Reply(reply))) => {
+                Ok(Verdict::Reply(reply)) => {
                     self.verdicts.push((index, "reply"));
                     replace(&mut exchange, ChainEnd::Reply(reply));
                 }
-                Some(Err(kind)) if instances.fails_closed(index) => {
-                    replace(&mut exchange, ChainEnd::Fault(kind));
-                }
+                Err(kind) if instances.fails_closed(index) => replace(&mut exchange, ChainEnd::Fault(kind)),
                 _ => {}
             }
         }
@@ -153,13 +153,13 @@ impl Chain {
 
     /// Whether any hook wants to know how the exchange ended.
     pub fn wants_finish(&self, instances: &Instances) -> bool {
-        self.reached.iter().any(|&index| instances.slots[index].attachment.plugin.hooks.on_finish.is_some())
+        self.reached.iter().any(|&index| instances.hooks(index).on_finish.is_some())
     }
 
     /// Runs the finish hooks of what was reached. Their faults concern nobody but the log.
     pub fn on_finish(&mut self, instances: &Instances, mut exchange: Box<Exchange>, outcome: &Outcome) {
         for index in std::mem::take(&mut self.reached) {
-            if instances.slots[index].attachment.plugin.hooks.on_finish.is_some() {
+            if instances.hooks(index).on_finish.is_some() {
                 (exchange, _) = self.call(instances, index, exchange, |instance, exchange| {
                     instance.on_finish(exchange, outcome.clone())
                 });
@@ -174,57 +174,58 @@ impl Chain {
             .map(|&(index, verdict)| (instances.slots[index].attachment.plugin.name.as_str(), verdict))
     }
 
-    /// Calls one hook. After a fault the instance is gone; none when it had gone before, with the request's earlier
-    /// fault.
+    /// Calls one hook. After a fault the instance is gone.
     fn call<T>(
         &mut self,
         instances: &Instances,
         index: usize,
         exchange: Box<Exchange>,
         hook: impl FnOnce(&mut Instance, Box<Exchange>) -> (Box<Exchange>, Result<T, Fault>),
-    ) -> (Box<Exchange>, Option<Result<T, FaultKind>>) {
+    ) -> (Box<Exchange>, Result<T, FaultKind>) {
         let slot = &instances.slots[index];
         let started = Instant::now();
         let mut instance = match self.checkout(instances, index) {
             Ok(instance) => instance,
-            Err(fault) => return (exchange, Some(Err(self.report(slot, index, fault)))),
+            Err(fault) => return (exchange, Err(self.report(slot, index, fault))),
         };
         let (exchange, result) = hook(&mut instance, exchange);
         slot.metrics.called(started.elapsed());
         match result {
             Ok(value) => {
                 self.checkin(slot, index, instance);
-                (exchange, Some(Ok(value)))
+                (exchange, Ok(value))
             }
-            Err(fault) => (exchange, Some(Err(self.report(slot, index, fault)))),
+            Err(fault) => (exchange, Err(self.report(slot, index, fault))),
         }
     }
 
     fn checkout(&mut self, instances: &Instances, index: usize) -> Result<Instance, Fault> {
         let slot = &instances.slots[index];
-        let held = match slot.attachment.spec.isolation {
-            Isolation::Reuse => slot.warm.take(),
+        let spec = &slot.attachment.spec;
+        // What was reached has been called for this request before, unless it has no request hook.
+        let is_first = !self.reached.contains(&index) || instances.hooks(index).on_request.is_none();
+        let held = match spec.isolation {
+            Isolation::Reuse => {
+                slot.warm.take().filter(|instance| !is_first || instance.served < spec.limits.requests)
+            }
             Isolation::Request => {
                 let own = self.own.iter().position(|(owner, _)| *owner == index);
                 own.map(|position| self.own.swap_remove(position).1)
             }
         };
-        held.map_or_else(|| instances.start(slot), Ok)
+        let mut instance = held.map_or_else(|| instances.start(slot), Ok)?;
+        instance.served += u64::from(is_first);
+        Ok(instance)
     }
 
-    fn checkin(&mut self, slot: &Slot, index: usize, mut instance: Instance) {
-        let Attachment { plugin, spec, .. } = &*slot.attachment;
-        instance.served += 1;
-        match spec.isolation {
-            Isolation::Reuse if instance.served < spec.limits.requests => {
-                slot.warm.replace(Some(instance));
+    fn checkin(&mut self, slot: &Slot, index: usize, instance: Instance) {
+        let hooks = &slot.attachment.plugin.hooks;
+        match slot.attachment.spec.isolation {
+            Isolation::Reuse => drop(slot.warm.replace(Some(instance))),
+            Isolation::Request if hooks.on_response.is_some() || hooks.on_finish.is_some() => {
+                self.own.push((index, instance));
             }
-            Isolation::Reuse => {}
-            Isolation::Request => {
-                if plugin.hooks.on_response.is_some() || plugin.hooks.on_finish.is_some() {
-                    self.own.push((index, instance));
-                }
-            }
+            Isolation::Request => {}
         }
     }
 
@@ -237,6 +238,10 @@ impl Chain {
 }
 
 impl Instances {
+    fn hooks(&self, index: usize) -> &Hooks {
+        &self.slots[index].attachment.plugin.hooks
+    }
+
     fn fails_closed(&self, index: usize) -> bool {
         self.slots[index].attachment.spec.on_error == OnError::Closed
     }

@@ -1,11 +1,13 @@
 //! The one WebAssembly engine of the process.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::load::{LoadError, chain};
 
 /// How often a running guest looks whether its time is up, and so how exact deadlines are.
 pub(super) const TICK: Duration = Duration::from_millis(5);
@@ -15,23 +17,41 @@ const INSTANCES: u32 = 1000;
 /// The largest memory that a document may grant.
 const LARGEST_MEMORY: usize = 256 << 20;
 /// The most table elements that a document may grant.
-const MOST_ELEMENTS: usize = 100_000;
+const MOST_ELEMENTS: usize = 1_000_000;
 /// Bytes of a used memory that are wiped in place for the next instance instead of being given back to the system.
 const KEPT_MEMORY: usize = 256 << 10;
 /// Native stack that a guest may use.
 const STACK: usize = 512 << 10;
 
-/// Compiles and runs components. Owns the thread that makes deadlines pass.
-#[derive(Debug)]
+/// Compiles and runs components. Starts with the first of them: a gateway without plugins reserves no address space
+/// and has no ticking thread.
+#[derive(Debug, Default)]
 pub struct PluginEngine {
+    running: OnceLock<Result<Running, String>>,
+}
+
+#[derive(Debug)]
+struct Running {
     engine: Engine,
     stop: Arc<AtomicBool>,
     ticker: Option<JoinHandle<()>>,
 }
 
 impl PluginEngine {
-    /// Reserves the address space for instances and starts the ticker.
-    pub fn new() -> wasmtime::Result<Self> {
+    pub(super) fn engine(&self) -> Result<&Engine, LoadError> {
+        let running = self.running.get_or_init(|| Running::start().map_err(|error| chain(&error)));
+        running.as_ref().map(|running| &running.engine).map_err(|error| LoadError::Engine(error.clone()))
+    }
+
+    /// In ticks, never less than asked for.
+    pub(super) fn ticks(time: Duration) -> u64 {
+        time.as_nanos().div_ceil(TICK.as_nanos()) as u64 + 1
+    }
+}
+
+impl Running {
+    /// Reserves the address space for instances and starts the thread that makes deadlines pass.
+    fn start() -> wasmtime::Result<Self> {
         let engine = Engine::new(&config())?;
         let stop = Arc::new(AtomicBool::new(false));
         let ticker = std::thread::Builder::new().name("plugin-ticker".into()).spawn({
@@ -46,18 +66,9 @@ impl PluginEngine {
         })?;
         Ok(Self { engine, stop, ticker: Some(ticker) })
     }
-
-    pub(super) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// In ticks, never less than asked for.
-    pub(super) fn ticks(time: Duration) -> u64 {
-        time.as_nanos().div_ceil(TICK.as_nanos()) as u64 + 1
-    }
 }
 
-impl Drop for PluginEngine {
+impl Drop for Running {
     fn drop(&mut self) {
         self.stop.store(true, Relaxed);
         if let Some(ticker) = self.ticker.take() {

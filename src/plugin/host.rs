@@ -10,7 +10,6 @@ mod heads;
 use std::sync::Arc;
 
 use http::header::{self, HeaderName};
-use tokio::time::Instant;
 use wasmtime::format_err;
 
 use super::attachment::Attachment;
@@ -28,14 +27,6 @@ pub struct Host {
     pub(super) limiter: Limiter,
     attachment: Arc<Attachment>,
     exchange: Option<Box<Exchange>>,
-    log: LogBudget,
-}
-
-/// Lines that may still be logged in this second.
-struct LogBudget {
-    second: Instant,
-    written: u32,
-    dropped: u64,
 }
 
 impl Host {
@@ -44,7 +35,6 @@ impl Host {
             limiter: Limiter::new(&attachment.spec.limits),
             attachment: Arc::clone(attachment),
             exchange: None,
-            log: LogBudget { second: Instant::now(), written: 0, dropped: 0 },
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, HasSelf, InstancePre, Linker};
 
@@ -54,6 +55,9 @@ pub enum LoadError {
     /// Not a component, or one that the engine does not accept.
     #[error("is not a WebAssembly component: {0}")]
     Invalid(String),
+    /// The engine that would run it does not start.
+    #[error("cannot run: the WebAssembly engine does not start: {0}")]
+    Engine(String),
     /// A core module, which is what compilers make before the last step.
     #[error("is a WebAssembly core module, a component is expected")]
     CoreModule,
@@ -80,7 +84,13 @@ impl LoadError {
             Self::NoHook => {
                 Some("export `on-request`, `on-response` or `on-finish`, see wit/v0.1/filter.wit".into())
             }
-            _ => None,
+            Self::UnknownImport(_) => {
+                let known = "heads, config, facts, log, clock and random of `cloudcup:filter@0.1.0`";
+                Some(format!("a filter may import {known}, and nothing of WASI: build for wasm32-unknown-unknown"))
+            }
+            Self::Invalid(_) => Some("build it again; `wasm-tools validate` tells more".into()),
+            Self::WrongType(_) => Some("build it against wit/v0.1/filter.wit of this version".into()),
+            Self::Engine(_) => Some("it reserves address space: look at `ulimit -v`".into()),
         }
     }
 }
@@ -155,8 +165,9 @@ impl Plugin {
         if bytes.starts_with(b"\0asm") && bytes.get(6) == Some(&0) {
             return Err(LoadError::CoreModule);
         }
+        let engine = engine.engine()?;
         let component =
-            Component::from_binary(engine.engine(), bytes).map_err(|error| LoadError::Invalid(chain(&error)))?;
+            Component::from_binary(engine, bytes).map_err(|error| LoadError::Invalid(chain(&error)))?;
         check_imports(engine, &component, &permissions)?;
         let hooks = Hooks::of(&component);
         if hooks.on_request.is_none() && hooks.on_response.is_none() && hooks.on_finish.is_none() {
@@ -182,12 +193,12 @@ impl Hooks {
 }
 
 fn check_imports(
-    engine: &PluginEngine,
+    engine: &Engine,
     component: &Component,
     granted: &BTreeSet<Permission>,
 ) -> Result<(), LoadError> {
     let always = ALWAYS.map(|interface| format!("{PACKAGE}/{interface}@{VERSION}"));
-    for (name, import) in component.component_type().imports(engine.engine()) {
+    for (name, import) in component.component_type().imports(engine) {
         // A type that a hook's signature mentions is imported too, and carries nothing.
         let is_type = matches!(import.ty, ComponentItem::Type(_) | ComponentItem::Resource(_));
         if is_type || always.iter().any(|known| known == name) {
@@ -204,8 +215,8 @@ fn check_imports(
     Ok(())
 }
 
-fn linker(engine: &PluginEngine, granted: &BTreeSet<Permission>) -> wasmtime::Result<Linker<Host>> {
-    let mut linker = Linker::new(engine.engine());
+fn linker(engine: &Engine, granted: &BTreeSet<Permission>) -> wasmtime::Result<Linker<Host>> {
+    let mut linker = Linker::new(engine);
     heads::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
     config::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
     facts::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;

@@ -28,12 +28,13 @@ pub(super) enum ReplyError {
     Header(String),
     #[error("the reply's body of {size} bytes is larger than the limit of {limit}")]
     Size { size: usize, limit: usize },
-    #[error("the reply has more than {0} headers")]
-    Headers(usize),
+    #[error("the reply's headers are more than {MOST_HEADERS} or larger than {LARGEST_HEADERS} bytes together")]
+    Headers,
 }
 
-/// Headers that a reply may have.
+/// Headers that a reply may have, and bytes of all of them.
 const MOST_HEADERS: usize = 100;
+const LARGEST_HEADERS: usize = 64 << 10;
 
 impl Reply {
     pub(super) fn accept(reply: bindings::Reply, limit: usize) -> Result<Self, ReplyError> {
@@ -41,8 +42,9 @@ impl Reply {
         if size > limit {
             return Err(ReplyError::Size { size, limit });
         }
-        if reply.headers.len() > MOST_HEADERS {
-            return Err(ReplyError::Headers(MOST_HEADERS));
+        let bytes: usize = reply.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if reply.headers.len() > MOST_HEADERS || bytes > LARGEST_HEADERS {
+            return Err(ReplyError::Headers);
         }
         let status = StatusCode::from_u16(reply.status)
             .ok()

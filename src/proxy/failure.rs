@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::StatusCode;
 
-use crate::message::exchange::field_value;
 use crate::message::http1::HeadError;
 use crate::message::{Body, BodyError, ResponseHead};
 use crate::plugin::FaultKind;
@@ -127,14 +126,14 @@ impl Failure {
         let body = serde_json::json!({ "code": self.reason.code(), "message": self.message });
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::DATE, field_value(httpdate::fmt_http_date(std::time::SystemTime::now())));
         if let Some(allow) = &self.allow {
             headers.insert(header::ALLOW, allow.clone());
         }
         if self.reason == Reason::NoHealthyBackend {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        let head = ResponseHead { status: self.reason.status(), headers };
+        let mut head = ResponseHead { status: self.reason.status(), headers };
+        head.date();
         (head, Body::Full(Bytes::from(format!("{body}\n"))))
     }
 }

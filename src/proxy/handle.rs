@@ -87,7 +87,11 @@ impl Proxy {
         let outcome = match decided {
             Ok(()) => {
                 let body = meter(body, settings, &mut finish);
-                self.forward(rule, &exchange, body, connection, &mut finish).await
+                // Should the client leave meanwhile, what is told of the request is told of this.
+                finish.exchange = Some(exchange);
+                let outcome = self.forward(rule, body, connection, &mut finish).await;
+                exchange = finish.exchange.take().expect("it was put there before and only lent");
+                outcome
             }
             Err(end) => Ok(answer(end, &mut finish)),
         };
@@ -110,7 +114,6 @@ impl Proxy {
     async fn forward(
         &self,
         rule: &Rule,
-        exchange: &Exchange,
         body: Body,
         connection: &Connection,
         finish: &mut Finish,
@@ -124,7 +127,9 @@ impl Proxy {
         };
         let cluster = &view.snapshot.clusters[rule.cluster];
         finish.cluster = Some(rule.cluster);
-        let answer = forward.send(cluster, exchange, body, &mut finish.attempts).await?;
+        let Finish { exchange, attempts, .. } = finish;
+        let exchange = exchange.as_deref().expect("it is lent for as long as this takes");
+        let answer = forward.send(cluster, exchange, body, attempts).await?;
         finish.backend_time = Some(finish.started.elapsed());
         (finish.origin, finish.reason) = (Origin::Backend, None);
         Ok(answer)
@@ -176,7 +181,9 @@ fn answer(end: ChainEnd, finish: &mut Finish) -> (ResponseHead, Body) {
     match end {
         ChainEnd::Reply(reply) => {
             (finish.origin, finish.reason) = (Origin::Plugin, None);
-            (ResponseHead { status: reply.status, headers: reply.headers }, Body::full(reply.body))
+            let mut head = ResponseHead { status: reply.status, headers: reply.headers };
+            head.date();
+            (head, Body::full(reply.body))
         }
         ChainEnd::Fault(kind) => {
             let failure = Failure::from(kind);

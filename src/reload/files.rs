@@ -18,22 +18,26 @@ use crate::config::{Checked, PluginSource};
 
 /// How long files must be left alone before they count as changed.
 const SETTLE: Duration = Duration::from_millis(100);
+/// A file that is written to for longer is read as it is then.
+const ROUNDS_TO_SETTLE: u32 = 20;
 
-/// Watches the files of the running document.
+/// Watches the document and the files that it names.
 pub struct Watch {
     document: PathBuf,
     watcher: Option<RecommendedWatcher>,
     folders: BTreeSet<PathBuf>,
     seen: BTreeMap<PathBuf, Option<Stamp>>,
     events: mpsc::Receiver<()>,
+    /// Files were added that may have changed since they were read.
+    is_behind: bool,
 }
 
 /// Tells one content of a file from another without reading it.
 type Stamp = (u64, u64, i64, i64, u64);
 
 impl Watch {
-    /// Watches the document and the files that it names.
-    pub fn new(document: PathBuf, checked: &Checked) -> Self {
+    /// Watches the document. To be called before it is read, so that nothing is missed.
+    pub fn new(document: PathBuf) -> Self {
         let (told, events) = mpsc::channel(1);
         let watcher = notify::recommended_watcher(move |_| {
             // One event that waits says as much as many.
@@ -42,38 +46,50 @@ impl Watch {
         let watcher = watcher
             .map_err(|error| warn!(%error, "files cannot be watched: reload with SIGHUP or `cupctl reload`"))
             .ok();
-        let mut watch =
-            Self { document, watcher, folders: BTreeSet::new(), seen: BTreeMap::new(), events };
-        watch.follow(checked);
+        let seen = BTreeMap::from([(document.clone(), stamp(&document))]);
+        let mut watch = Self { document, watcher, folders: BTreeSet::new(), seen, events, is_behind: false };
+        watch.follow(BTreeSet::new());
         watch
     }
 
-    /// Watches the files of this document.
-    pub fn follow(&mut self, checked: &Checked) {
-        let files = checked.plugins.iter().filter_map(|plugin| match &plugin.source {
-            PluginSource::File(path) => Some(path.clone()),
-            PluginSource::Shipped => None,
-        });
-        self.set_files(files.collect());
+    /// Watches these files too, and no others than these and the document.
+    pub fn follow(&mut self, mut files: BTreeSet<PathBuf>) {
+        files.insert(self.document.clone());
+        self.seen.retain(|path, _| files.contains(path));
+        for path in &files {
+            self.is_behind |= !self.seen.contains_key(path);
+            // Not its stamp: it was read a while ago, and may have changed since.
+            self.seen.entry(path.clone()).or_insert(None);
+        }
+        self.watch(files.iter().flat_map(|path| folders(path)).collect());
     }
 
     /// Waits until a file has changed and has settled. May be dropped and called again.
     pub async fn changed(&mut self) {
         loop {
-            if self.events.recv().await.is_none() {
+            if !self.is_behind && self.events.recv().await.is_none() {
                 return std::future::pending().await;
             }
-            while tokio::time::timeout(SETTLE, self.events.recv()).await.is_ok_and(|event| event.is_some()) {}
-            if self.look() {
-                return;
+            if !self.has_changed() {
+                // A busy neighbour of a watched file, a log for one, is looked past this often and no more.
+                tokio::time::sleep(SETTLE).await;
+                continue;
             }
+            self.is_behind = true;
+            for _ in 0..ROUNDS_TO_SETTLE {
+                self.look();
+                tokio::time::sleep(SETTLE).await;
+                if !self.has_changed() {
+                    break;
+                }
+            }
+            self.is_behind = false;
+            self.look();
+            return;
         }
     }
 
-    fn set_files(&mut self, mut files: BTreeSet<PathBuf>) {
-        files.insert(self.document.clone());
-        self.seen = files.iter().map(|path| (path.clone(), stamp(path))).collect();
-        let wanted: BTreeSet<_> = files.iter().flat_map(|path| folders(path)).collect();
+    fn watch(&mut self, wanted: BTreeSet<PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
         for gone in self.folders.difference(&wanted) {
             // A folder that is no longer there is not watched either.
@@ -87,15 +103,24 @@ impl Watch {
         self.folders = wanted;
     }
 
-    fn look(&mut self) -> bool {
-        let mut changed = false;
-        for (path, seen) in &mut self.seen {
-            let now = stamp(path);
-            changed |= now != *seen;
-            *seen = now;
-        }
-        changed
+    fn has_changed(&mut self) -> bool {
+        self.is_behind = false;
+        self.seen.iter().any(|(path, seen)| stamp(path) != *seen)
     }
+
+    fn look(&mut self) {
+        for (path, seen) in &mut self.seen {
+            *seen = stamp(path);
+        }
+    }
+}
+
+/// The files that a document names and that a change of which is a change of what is served.
+pub fn files(checked: &Checked) -> impl Iterator<Item = PathBuf> {
+    checked.plugins.iter().filter_map(|plugin| match &plugin.source {
+        PluginSource::File(path) => Some(path.clone()),
+        PluginSource::Shipped => None,
+    })
 }
 
 /// The folder of a file, and that of what it links to.

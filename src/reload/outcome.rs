@@ -43,9 +43,9 @@ pub struct Report {
     pub revision: Option<u64>,
     pub milliseconds: Option<u64>,
     #[serde(default)]
-    pub warnings: Vec<serde_json::Value>,
+    pub warnings: Vec<Diagnostic>,
     #[serde(default)]
-    pub diagnostics: Vec<serde_json::Value>,
+    pub diagnostics: Vec<Diagnostic>,
     pub message: Option<String>,
 }
 

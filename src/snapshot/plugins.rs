@@ -1,14 +1,18 @@
 //! Loading the plugins of a document and attaching them to its rules.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+use std::{fs, io};
 
 use crate::config::{self, Checked, PluginSource, Problem};
 use crate::plugin::{
     Attachment, AttachmentSpec, Digest, Isolation, OnError, Permission, Plugin, PluginEngine, PluginLimits, shipped,
 };
 use crate::proxy::Snapshot;
+
+/// Bytes of a .wasm file.
+const LARGEST_COMPONENT: u64 = 64 << 20;
 
 /// All attachments of a document. Equal uses of a plugin are one attachment.
 #[derive(Default)]
@@ -28,7 +32,7 @@ pub(super) fn attach(
     let plugins: Vec<_> = checked
         .plugins
         .iter()
-        .map(|plugin| load(plugin, engine, running).map_err(|problem| problems.push(problem)).ok())
+        .map(|plugin| load(plugin, engine, running, &checked.secrets).map_err(|problem| problems.push(problem)).ok())
         .collect();
     let mut builder = Builder { checked, plugins, running, known: HashMap::new(), attached: Attached::default() };
     for route in &checked.routes {
@@ -82,12 +86,15 @@ fn load(
     wanted: &config::Plugin,
     engine: &PluginEngine,
     running: &[Arc<Attachment>],
+    secrets: &config::Secrets,
 ) -> Result<Arc<Plugin>, Problem> {
     let mut permissions: BTreeSet<Permission> = wanted.permissions.iter().map(live_permission).collect();
     let problem = |message: String| Problem::error(&wanted.pointer, message);
     let bytes = match &wanted.source {
-        PluginSource::File(path) => fs::read(path).map_err(|error| {
-            problem(format!("plugin `{}` cannot be read from {}: {error}", wanted.name, path.display()))
+        PluginSource::File(path) => read(path).map_err(|error| {
+            let message = format!("plugin `{}` cannot be read from {}: {error}", wanted.name, path.display());
+            problem(secrets.redact(&message))
+                .hint("`source` is the path of a component, a .wasm file, relative to the document's folder")
         })?,
         PluginSource::Shipped => {
             let shipped = shipped::find(&wanted.name)
@@ -111,6 +118,18 @@ fn load(
             None => found,
         }
     })
+}
+
+/// Reads a regular file of a size that a component may have: a pipe would block, and a device would never end.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if metadata.len() > LARGEST_COMPONENT {
+        return Err(io::Error::other(format!("it is larger than {LARGEST_COMPONENT} bytes")));
+    }
+    fs::read(path)
 }
 
 fn spec(wanted: &config::Attachment) -> AttachmentSpec {

@@ -13,6 +13,16 @@ pub struct Secrets {
 impl Secrets {
     /// Pairs of a secret and its reference.
     pub(in crate::config) fn new(mut entries: Vec<(String, String)>) -> Self {
+        // Messages quote values, and quoting changes some characters.
+        let quoted: Vec<_> = entries
+            .iter()
+            .flat_map(|(secret, reference)| {
+                let json = serde_json::Value::from(secret.as_str()).to_string();
+                let json = json[1..json.len() - 1].to_owned();
+                [json, secret.escape_debug().to_string()].map(|quoted| (quoted, reference.clone()))
+            })
+            .collect();
+        entries.extend(quoted);
         entries.retain(|(secret, _)| !secret.is_empty());
         entries.sort_by(|(one, _), (other, _)| (Reverse(one.len()), one).cmp(&(Reverse(other.len()), other)));
         entries.dedup_by(|(one, _), (other, _)| one == other);
@@ -54,7 +64,8 @@ mod tests {
     #[test]
     fn puts_references_back() {
         let entry = |secret: &str, reference: &str| (secret.to_owned(), reference.to_owned());
-        let entries = [entry("key", "$env:A"), entry("key-2", "$env:B"), entry("", "$env:C"), entry("$", "$env:D")];
+        let entries =
+            [entry("key", "$env:A"), entry("key-2", "$env:B"), entry("", "$env:C"), entry("$", "$env:D")];
         let secrets = Secrets::new(entries.to_vec());
         assert_eq!(secrets.redact("the keys key-2 und ä$"), "the $env:As $env:B und ä$env:D");
         assert_eq!(format!("{secrets:?}"), r#"["$env:B", "$env:A", "$env:D"]"#);

@@ -49,6 +49,7 @@ pub(in crate::config) struct Match {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Upstream {
+    /// The backends.
     #[schemars(required, length(min = 1))]
     pub backends: Option<Vec<Option<Backend>>>,
     /// How one of the backends is chosen. Default: the `strategy` of `http`.

@@ -41,7 +41,9 @@ pub(super) fn size(
     };
     match text.parse::<ByteSize>() {
         Ok(size) if bounds.contains(&size) => return Some(size),
-        Ok(_) => report.unexpected(at, format_args!("expected `{}` to `{}`", bounds.start(), bounds.end()), text),
+        Ok(_) => {
+            report.unexpected(at, format_args!("expected `{}` to `{}`", bounds.start(), bounds.end()), text)
+        }
         Err(error @ SizeError) => report.unexpected(at, error, text),
     }
     None

@@ -15,7 +15,8 @@ use crate::config::wording::quote;
 pub(super) fn check(at: &Path<'_>, rule: &Rule, report: &mut Report) -> Conditions {
     let Some(written) = &rule.matches else { return Conditions::default() };
     let at = at.field("match");
-    let headers = written.headers.as_ref().map(|headers| self::headers(&at.field("headers"), headers, report));
+    let headers =
+        written.headers.as_ref().map(|headers| self::headers(&at.field("headers"), headers, report));
     let query = written.query.iter().flatten();
     let query = query.filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
     Conditions { headers: headers.unwrap_or_default(), query }
@@ -63,7 +64,11 @@ fn header_name(at: &Path<'_>, text: &str, report: &mut Report) -> Option<HeaderN
 fn header_value(at: &Path<'_>, text: &str, report: &mut Report) -> Option<HeaderValue> {
     let value = HeaderValue::from_bytes(text.as_bytes()).ok().filter(|_| text.trim_ascii() == text);
     if value.is_none() {
-        report.unexpected(at, "expected a header value without control characters and white space around it", text);
+        report.unexpected(
+            at,
+            "expected a header value without control characters and white space around it",
+            text,
+        );
     }
     value
 }

@@ -26,7 +26,8 @@ pub(super) fn check(document: &Document, report: &mut Report) -> (Vec<Listener>,
         listeners.extend(sockets.listener(&at.field(name), name, written.as_ref()));
     }
     let admin = document.admin.as_ref().and_then(|admin| admin.listen.as_ref());
-    let admin = admin.and_then(|text| sockets.claim(&Path::ROOT.field("admin").field("listen"), "`admin`", text));
+    let admin =
+        admin.and_then(|text| sockets.claim(&Path::ROOT.field("admin").field("listen"), "`admin`", text));
     (listeners, admin)
 }
 
@@ -63,7 +64,8 @@ impl Sockets<'_> {
     fn listener(&mut self, at: &Path<'_>, name: &str, written: Option<&Written>) -> Option<Listener> {
         names::check(at, name, self.report);
         let written = written?;
-        let address = self.claim(&at.field("address"), &format!("listener `{name}`"), written.address.as_ref()?)?;
+        let address =
+            self.claim(&at.field("address"), &format!("listener `{name}`"), written.address.as_ref()?)?;
         Some(Listener { name: name.to_owned(), address, protocols: protocols(written) })
     }
 
@@ -84,7 +86,8 @@ impl Sockets<'_> {
 }
 
 fn protocols(written: &Written) -> Protocols {
-    let allows = |protocol| written.protocols.as_ref().is_none_or(|protocols| protocols.contains(&Some(protocol)));
+    let allows =
+        |protocol| written.protocols.as_ref().is_none_or(|protocols| protocols.contains(&Some(protocol)));
     Protocols { h1: allows(Protocol::H1), h2c: allows(Protocol::H2c) }
 }
 
@@ -133,7 +136,9 @@ mod tests {
         check("[::1]:8080", Some("[::1]:8080"));
         check(":8080", Some("[::]:8080"));
         check("127.0.0.1:0", Some("127.0.0.1:0"));
-        for refused in ["", ":", ":+80", ":99999", "8080", "127.0.0.1", "localhost:80", "::1:80", "http://127.0.0.1:80"] {
+        for refused in
+            ["", ":", ":+80", ":99999", "8080", "127.0.0.1", "localhost:80", "::1:80", "http://127.0.0.1:80"]
+        {
             check(refused, None);
         }
     }

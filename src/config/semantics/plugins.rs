@@ -49,7 +49,8 @@ impl<'e> Plugins<'e> {
         for (name, written) in document.plugins.iter().flatten() {
             let at = at.field(name);
             names::check(&at, name, report);
-            let definition = written.as_ref().map(|written| plugins.define(&at, name, written, environment, report));
+            let definition =
+                written.as_ref().map(|written| plugins.define(&at, name, written, environment, report));
             plugins.named.insert(name.clone(), definition);
         }
         plugins
@@ -67,7 +68,8 @@ impl<'e> Plugins<'e> {
             Some(file) => PluginSource::File(environment.directory.join(file)),
             None => PluginSource::Shipped,
         };
-        let is_there = written.source.is_some() || self.shipped.contains(&name) || report.has_lost(at, "source");
+        let is_there =
+            written.source.is_some() || self.shipped.contains(&name) || report.has_lost(at, "source");
         if !is_there {
             self.report_not_shipped(at, name, report);
         }
@@ -83,7 +85,8 @@ impl<'e> Plugins<'e> {
     }
 
     fn report_not_shipped(&self, at: &Path<'_>, name: &str, report: &mut Report) {
-        let problem = Problem::error(at.pointer(), "expected a `source`, since no plugin of this name is shipped");
+        let problem =
+            Problem::error(at.pointer(), "expected a `source`, since no plugin of this name is shipped");
         report.add(problem.maybe_hint(did_you_mean(name, self.shipped.iter().copied())));
     }
 
@@ -95,7 +98,9 @@ impl<'e> Plugins<'e> {
         report: &mut Report,
     ) -> Option<Attachment> {
         let (definition, settings) = match written {
-            written::Attachment::Name(name) => (self.find(at, at, name, report), &AttachmentSettings::default()),
+            written::Attachment::Name(name) => {
+                (self.find(at, at, name, report), &AttachmentSettings::default())
+            }
             written::Attachment::Settings(settings) => {
                 let name = settings.name.as_ref();
                 (name.and_then(|name| self.find(at, &at.field("use"), name, report)), settings)
@@ -116,7 +121,13 @@ impl<'e> Plugins<'e> {
     }
 
     /// The plugin that an attachment names at a place of its own. A shipped one needs no definition.
-    fn find(&mut self, at: &Path<'_>, at_name: &Path<'_>, name: &str, report: &mut Report) -> Option<&Definition> {
+    fn find(
+        &mut self,
+        at: &Path<'_>,
+        at_name: &Path<'_>,
+        name: &str,
+        report: &mut Report,
+    ) -> Option<&Definition> {
         if !self.named.contains_key(name) {
             if self.shipped.contains(&name) {
                 self.define_shipped(at, name);
@@ -130,8 +141,10 @@ impl<'e> Plugins<'e> {
 
     fn define_shipped(&mut self, at: &Path<'_>, name: &str) {
         let source = PluginSource::Shipped;
-        let plugin = Plugin { name: name.to_owned(), source, permissions: BTreeSet::new(), pointer: at.pointer() };
-        let definition = Definition { name: name.to_owned(), index: self.push(plugin), ..Definition::default() };
+        let plugin =
+            Plugin { name: name.to_owned(), source, permissions: BTreeSet::new(), pointer: at.pointer() };
+        let definition =
+            Definition { name: name.to_owned(), index: self.push(plugin), ..Definition::default() };
         self.named.insert(name.to_owned(), Some(definition));
     }
 

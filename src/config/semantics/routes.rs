@@ -39,7 +39,8 @@ impl Routes<'_, '_> {
 
     fn route(&mut self, at: &Path<'_>, text: &str, written: Option<&written::Route>) -> Option<Route> {
         if text.len() > LONGEST_PATTERN {
-            self.report.error("/routes", format!("pattern {} has more than {LONGEST_PATTERN} bytes", quote(text)));
+            self.report
+                .error("/routes", format!("pattern {} has more than {LONGEST_PATTERN} bytes", quote(text)));
             return None;
         }
         let pattern = pattern(at, text, self.report);
@@ -54,7 +55,9 @@ impl Routes<'_, '_> {
         report_unreachable(at, written, self.report);
         let rules = written.iter().enumerate();
         rules
-            .filter_map(|(index, rule)| self.rule(&at.item(index), rule.as_ref()?, upstream_name(text, index)))
+            .filter_map(|(index, rule)| {
+                self.rule(&at.item(index), rule.as_ref()?, upstream_name(text, index))
+            })
             .collect()
     }
 
@@ -73,10 +76,13 @@ impl Routes<'_, '_> {
 
     fn upstream(&mut self, at: &Path<'_>, written: &written::Rule, own_name: String) -> Option<usize> {
         match (&written.backends, &written.upstream) {
-            (Some(backends), None) => Some(self.upstreams.add(at, own_name, backends, written.strategy, self.report)),
+            (Some(backends), None) => {
+                Some(self.upstreams.add(at, own_name, backends, written.strategy, self.report))
+            }
             (None, Some(name)) => {
                 if written.strategy.is_some() {
-                    let problem = Problem::error(at.field("strategy").pointer(), "`strategy` beside `upstream`");
+                    let problem =
+                        Problem::error(at.field("strategy").pointer(), "`strategy` beside `upstream`");
                     self.report.add(problem.part(Part::Name).hint("give it to the upstream"));
                 }
                 self.upstreams.find(&at.field("upstream"), name, self.report)
@@ -127,6 +133,8 @@ fn report_unreachable(at: &Path<'_>, rules: &[Option<written::Rule>], report: &m
     let Some(last) = rules.iter().enumerate().position(takes_everything) else { return };
     if last + 1 < rules.len() {
         let message = format!("no request gets here: rule {last} has no `match` and takes them all");
-        report.add(Problem::error(at.item(last + 1).pointer(), message).hint("put the rule without `match` last"));
+        report.add(
+            Problem::error(at.item(last + 1).pointer(), message).hint("put the rule without `match` last"),
+        );
     }
 }

@@ -22,7 +22,10 @@ pub(super) fn workers(document: &Document) -> Option<NonZeroUsize> {
 
 pub(super) fn http(document: &Document, report: &mut Report) -> HttpSettings {
     HttpSettings {
-        timeouts: document.timeouts.as_ref().map_or_else(Timeouts::default, |written| timeouts(written, report)),
+        timeouts: document
+            .timeouts
+            .as_ref()
+            .map_or_else(Timeouts::default, |written| timeouts(written, report)),
         limits: document.limits.as_ref().map_or_else(Limits::default, |written| limits(written, report)),
         trusted_proxies: trusted_proxies(document, report),
         via: document.via.unwrap_or(false),
@@ -41,7 +44,11 @@ fn timeouts(written: &written::Timeouts, report: &mut Report) -> Timeouts {
         keep_alive: read("keep_alive", &written.keep_alive, default.keep_alive),
         connect: read("connect", &written.connect, default.connect),
         backend_idle: read("backend_idle", &written.backend_idle, default.backend_idle),
-        backend_keep_alive: read("backend_keep_alive", &written.backend_keep_alive, default.backend_keep_alive),
+        backend_keep_alive: read(
+            "backend_keep_alive",
+            &written.backend_keep_alive,
+            default.backend_keep_alive,
+        ),
         drain: read("drain", &written.drain, default.drain),
     }
 }
@@ -54,7 +61,12 @@ fn limits(written: &written::Limits, report: &mut Report) -> Limits {
         head_size: head_size.unwrap_or(default.head_size),
         header_count: written.header_count.unwrap_or(default.header_count),
         pool_idle: written.pool_idle.unwrap_or(default.pool_idle),
-        request_body: amounts::size(&at.field("request_body"), written.request_body.as_ref(), ANY_SIZE, report),
+        request_body: amounts::size(
+            &at.field("request_body"),
+            written.request_body.as_ref(),
+            ANY_SIZE,
+            report,
+        ),
         connections: written.connections.unwrap_or(default.connections),
         h2_streams: written.h2_streams.unwrap_or(default.h2_streams),
     }

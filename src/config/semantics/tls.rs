@@ -36,7 +36,9 @@ fn check_pem(at: &Path<'_>, name: &str, content: &str, directory: &FilePath, rep
 }
 
 fn has_block(text: &str, content: &str) -> bool {
-    let is_edge = |line: &str, edge: &str| line.starts_with(edge) && line.trim_end().ends_with(&format!("{content}-----"));
+    let is_edge = |line: &str, edge: &str| {
+        line.starts_with(edge) && line.trim_end().ends_with(&format!("{content}-----"))
+    };
     let mut lines = text.lines();
     lines.any(|line| is_edge(line, "-----BEGIN ")) && lines.any(|line| is_edge(line, "-----END "))
 }
@@ -47,7 +49,9 @@ mod tests {
 
     #[test]
     fn finds_blocks() {
-        let check = |text: &str, content: &str, expected: bool| assert_eq!(has_block(text, content), expected, "{text}");
+        let check = |text: &str, content: &str, expected: bool| {
+            assert_eq!(has_block(text, content), expected, "{text}")
+        };
         let certificate = "# mine\n-----BEGIN CERTIFICATE-----\r\nMIIB\r\n-----END CERTIFICATE-----\r\n";
         check(certificate, "CERTIFICATE", true);
         check(certificate, "PRIVATE KEY", false);

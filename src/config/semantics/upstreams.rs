@@ -29,7 +29,8 @@ impl Upstreams {
     pub(super) fn named(document: &Document, report: &mut Report) -> Self {
         let default_strategy = document.http.as_ref().and_then(|http| http.strategy).unwrap_or_default();
         let is_complete = document.upstreams.is_some() || !report.has_lost(&Path::ROOT, "upstreams");
-        let mut upstreams = Self { checked: Vec::new(), named: HashMap::new(), is_complete, default_strategy };
+        let mut upstreams =
+            Self { checked: Vec::new(), named: HashMap::new(), is_complete, default_strategy };
         let at = Path::ROOT.field("upstreams");
         for (name, written) in document.upstreams.iter().flatten() {
             let at = at.field(name);
@@ -78,7 +79,9 @@ fn backends(at: &Path<'_>, written: &[Option<Written>], report: &mut Report) -> 
     let mut backends = Vec::new();
     for (index, written) in written.iter().enumerate() {
         let at = at.item(index);
-        let Some(backend) = written.as_ref().and_then(|written| backend(&at, written, report)) else { continue };
+        let Some(backend) = written.as_ref().and_then(|written| backend(&at, written, report)) else {
+            continue;
+        };
         if addresses.insert(backend.address.clone()) {
             backends.push(backend);
         } else {
@@ -93,7 +96,7 @@ fn backend(at: &Path<'_>, written: &Written, report: &mut Report) -> Option<Back
     let text = written.host.as_ref()?;
     let at = at.field("host");
     Some(Backend {
-        host: report.as_written(&at, text).to_owned(),
+        host: report.as_written(at, text).to_owned(),
         address: address(&at, text, report)?,
         max_failure: written.max_failure.unwrap_or(MAX_FAILURE),
         weight: written.weight.unwrap_or(WEIGHT),
@@ -105,7 +108,12 @@ fn address(at: &Path<'_>, text: &str, report: &mut Report) -> Option<HostPort> {
         Ok(address) => return Some(address),
         Err(error) => error,
     };
-    report.unexpected_with(at, "expected a host and a port such as `127.0.0.1:8081`", text, hint(text, error));
+    report.unexpected_with(
+        at,
+        "expected a host and a port such as `127.0.0.1:8081`",
+        text,
+        hint(text, error),
+    );
     None
 }
 
@@ -114,16 +122,22 @@ fn hint(text: &str, error: HostPortError) -> Option<String> {
     if text.starts_with("https://") {
         return Some("backends are reached over HTTP without TLS".to_owned());
     }
-    if let Some((authority, _)) = text.strip_prefix("http://").map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
+    if let Some((authority, _)) =
+        text.strip_prefix("http://").map(|rest| rest.split_once('/').unwrap_or((rest, "")))
+    {
         let with_port = format!("{authority}:80");
         let written = [authority, &with_port].into_iter().find(|text| text.parse::<HostPort>().is_ok());
         return written.map(|text| format!("a backend has neither scheme nor path: write {}", quote(text)));
     }
     match error {
         _ if text.contains('/') => Some("a backend has no path: requests keep theirs".to_owned()),
-        _ if text.parse::<Ipv6Addr>().is_ok() => Some(format!("an IPv6 address stands in brackets: `[{text}]:80`")),
+        _ if text.parse::<Ipv6Addr>().is_ok() => {
+            Some(format!("an IPv6 address stands in brackets: `[{text}]:80`"))
+        }
         HostPortError::NoPort => Some(format!("add a port: {}", quote(&format!("{text}:80")))),
         HostPortError::BadPort => Some("a port is a number from 1 to 65535".to_owned()),
-        HostPortError::BadHost => None,
+        HostPortError::BadHost => {
+            Some("a host is an IP address or a name of letters, digits, `-` and `.`".to_owned())
+        }
     }
 }

@@ -48,7 +48,8 @@ fn properties(schema: &Value) -> impl Iterator<Item = &str> {
 /// [`FULL`] with another value at a place.
 fn full_with(pointer: &str, value: &str) -> String {
     let mut document: Value = serde_json::from_str(FULL).unwrap();
-    *document.pointer_mut(pointer).expect("a field of the full document") = serde_json::from_str(value).unwrap();
+    *document.pointer_mut(pointer).expect("a field of the full document") =
+        serde_json::from_str(value).unwrap();
     document.to_string()
 }
 
@@ -143,7 +144,7 @@ const CASES: [Case; 63] = [
     case("Backend.max_failure", "/upstreams/games/backends/0/max_failure", "1000", "0",
         "expected 1 to 1000, found `0`"),
     case("Backend.weight", "/upstreams/games/backends/0/weight", "256", "1000000000000000000000",
-        "expected 1 to 256, found `1e21`"),
+        "expected 1 to 256, found `1e+21`"),
     case("Plugin.source", "/plugins/mine/source", r#""/plugins/mine.wasm""#, r#""""#,
         "expected a string that is not empty, found an empty string"),
     case("Plugin.permissions", "/plugins/mine/permissions", "[]", r#"["log", "net"]"#,

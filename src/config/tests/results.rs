@@ -1,1 +1,248 @@
+//! What becomes of good documents.
 
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{FULL, accept, check_in, folder, schema, show};
+use crate::base::units::ByteSize;
+use crate::config::{
+    AccessLog, Checked, Isolation, Limits, OnError, Permission, PluginLimits, PluginSource, Protocols,
+    Strategy, Timeouts,
+};
+
+/// The document of the original Cloud Cup.
+const ORIGINAL: &str = include_str!("../../../config/main_config.json");
+
+#[test]
+fn takes_the_original_document() {
+    let checked = accept(ORIGINAL);
+    let routes: Vec<(&str, Vec<(&str, u32)>)> = checked
+        .routes
+        .iter()
+        .map(|route| (route.text.as_str(), backends(&checked, route.rules[0].upstream)))
+        .collect();
+    assert_eq!(
+        routes,
+        [
+            ("*", vec![("127.0.0.1:8081", 5)]),
+            ("/", vec![("127.0.0.1:8082", 5)]),
+            ("/game/*", vec![("127.0.0.1:8083", 5), ("127.0.0.1:8084", 5), ("127.0.0.1:8085", 3)]),
+            ("/game/dev", vec![("127.0.0.1:8086", 5), ("127.0.0.1:8087", 5), ("127.0.0.1:8088", 5)]),
+        ]
+    );
+    let listener = &checked.listeners[0];
+    assert_eq!((listener.name.as_str(), listener.address), ("root", address("127.0.0.1:8080")));
+    assert_eq!(listener.protocols, Protocols { h1: true, h2c: true });
+    assert_eq!((checked.http.timeouts, checked.http.limits), (Timeouts::default(), Limits::default()));
+    assert_eq!((checked.workers, checked.access_log, checked.http.via), (None, AccessLog::Stdout, false));
+}
+
+/// The hosts of an upstream and their `max_failure`.
+fn backends(checked: &Checked, upstream: usize) -> Vec<(&str, u32)> {
+    checked.upstreams[upstream]
+        .endpoints
+        .iter()
+        .map(|backend| (backend.host.as_str(), backend.max_failure))
+        .collect()
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn full() -> Checked {
+    let folder = folder();
+    let (checked, warnings) =
+        check_in(folder.path(), FULL).unwrap_or_else(|errors| panic!("{}", show(&errors)));
+    assert_eq!(
+        show(&warnings),
+        "warning at /ssl, line 10, column 10: TLS is not served by this version: `root` speaks cleartext HTTP"
+    );
+    checked
+}
+
+#[test]
+fn settings_are_as_written() {
+    let checked = full();
+    let listeners: Vec<_> =
+        checked.listeners.iter().map(|listener| (listener.name.as_str(), listener.address)).collect();
+    assert_eq!(
+        listeners,
+        [
+            ("root", address("127.0.0.1:8080")),
+            ("inside", address("[::1]:8081")),
+            ("outside", address("[::]:80"))
+        ]
+    );
+    assert_eq!(checked.workers.map(usize::from), Some(4));
+    assert_eq!(
+        checked.http.timeouts,
+        Timeouts {
+            client_head: Duration::from_secs(5),
+            client_idle: Duration::from_secs(20),
+            keep_alive: Duration::from_secs(60),
+            connect: Duration::from_millis(250),
+            backend_idle: Duration::from_secs(120),
+            backend_keep_alive: Duration::from_secs(45),
+            drain: Duration::from_secs(3600),
+        }
+    );
+    assert_eq!(
+        checked.http.limits,
+        Limits {
+            head_size: ByteSize::kib(16),
+            header_count: 50,
+            pool_idle: 8,
+            request_body: Some(ByteSize::bytes(10_000_000)),
+            connections: 1000,
+            h2_streams: 50,
+        }
+    );
+    let proxies: Vec<String> = checked.http.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!((proxies, checked.http.via), (vec!["10.0.0.0/8".to_owned(), "::1/128".to_owned()], true));
+    assert_eq!(checked.admin.listen, Some(address("127.0.0.1:9901")));
+    assert!(checked.admin.socket.is_some_and(|path| path.ends_with("cup.sock")));
+}
+
+#[test]
+fn rules_lead_to_upstreams() {
+    let checked = full();
+    let names: Vec<&str> = checked.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+    assert_eq!(names, ["games", "routes:/game/*", "routes:/game/*#1"]);
+    let games = &checked.upstreams[0];
+    assert_eq!(games.strategy, Strategy::RoundRobin);
+    let endpoints: Vec<_> = games
+        .endpoints
+        .iter()
+        .map(|backend| (backend.address.to_string(), backend.max_failure, backend.weight))
+        .collect();
+    assert_eq!(endpoints, [("127.0.0.1:9001".to_owned(), 3, 2), ("games.internal:9002".to_owned(), 5, 1)]);
+    let upstreams =
+        |index: usize| checked.routes[index].rules.iter().map(|rule| rule.upstream).collect::<Vec<_>>();
+    assert_eq!((upstreams(0), upstreams(1)), (vec![0], vec![1, 2]));
+    let matches = &checked.routes[1].rules[0].matches;
+    assert_eq!(matches.headers, [("x-version".parse().unwrap(), "2".parse().unwrap())]);
+    assert_eq!(matches.query, [("beta".to_owned(), "yes".to_owned())]);
+    assert!(checked.routes[1].rules[1].matches.is_empty());
+}
+
+#[test]
+fn attachments_take_over_from_plugins() {
+    let checked = full();
+    let plugins: Vec<_> = checked
+        .plugins
+        .iter()
+        .map(|plugin| (plugin.name.as_str(), plugin.pointer.as_str(), plugin.source == PluginSource::Shipped))
+        .collect();
+    assert_eq!(
+        plugins,
+        [
+            ("headers", "/plugins/headers", true),
+            ("mine", "/plugins/mine", false),
+            ("jwt-auth", "/routes/~1game~1*/0/plugins/0", true),
+        ]
+    );
+    assert_eq!(
+        checked.plugins[1].permissions,
+        [Permission::Log, Permission::Clock, Permission::Random].into()
+    );
+    let headers = &checked.routes[0].rules[0].attachments[0];
+    assert_eq!((headers.plugin, &headers.config), (0, &json!({"set": {"x-cup": "1"}})));
+    assert_eq!(
+        (headers.on_error, headers.isolation, headers.limits),
+        (OnError::Closed, Isolation::Reuse, PluginLimits::default())
+    );
+    let [jwt, mine] = &checked.routes[1].rules[0].attachments[..] else { panic!("two attachments") };
+    assert_eq!((jwt.plugin, &jwt.config), (2, &Value::Null));
+    assert_eq!(
+        (mine.plugin, &mine.config, mine.on_error, mine.isolation),
+        (1, &json!({"level": 3}), OnError::Open, Isolation::Reuse)
+    );
+    assert_eq!(
+        mine.limits,
+        PluginLimits {
+            time: Duration::from_secs(1),
+            memory: ByteSize::mib(1),
+            table_elements: 100,
+            reply_size: ByteSize::kib(1),
+            log_rate: 5,
+            requests: 1000,
+        }
+    );
+    assert_eq!(mine.pointer, "/routes/~1game~1*/0/plugins/1");
+}
+
+#[test]
+fn paths_begin_in_the_folder_of_the_document() {
+    let text = r#"{
+        "root": ":80", "access_log": "logs/a", "admin": {"socket": "/run/b"},
+        "plugins": {"c": {"source": "c.wasm"}}, "routes": {"/": {"backends": [{"host": "a:1"}]}}
+    }"#;
+    let checked = check_in(Path::new("/folder"), text).unwrap().0;
+    assert_eq!(checked.access_log, AccessLog::File("/folder/logs/a".into()));
+    assert_eq!(checked.admin.socket, Some("/run/b".into()));
+    assert_eq!(checked.plugins[0].source, PluginSource::File("/folder/c.wasm".into()));
+}
+
+/// The defaults that the schema tells, to editors and in words, are those of the code.
+#[test]
+fn defaults_are_as_described() {
+    let schema = schema();
+    let limits = defaults(&schema["$defs"]["PluginLimits"]);
+    let document = |top: Value, listener: Value, plugin: Value, backend: Value| {
+        let mut document = json!({
+            "listeners": {"a": {"address": ":1"}},
+            "plugins": {"headers": {}},
+            "routes": {"/": {"backends": [{"host": "a:1"}], "plugins": ["headers"]}},
+        });
+        extend(&mut document, "", top);
+        extend(&mut document, "/listeners/a", listener);
+        extend(&mut document, "/plugins/headers", plugin);
+        extend(&mut document, "/routes/~1/backends/0", backend);
+        accept(&document.to_string())
+    };
+    let explicit = document(
+        json!({
+            "timeouts": defaults(&schema["$defs"]["Timeouts"]),
+            "limits": defaults(&schema["$defs"]["Limits"]),
+            "http": defaults(&schema["$defs"]["Http"]),
+            "via": defaults(&schema)["via"],
+            "access_log": defaults(&schema)["access_log"],
+        }),
+        json!({"protocols": schema["$defs"]["Listener"]["properties"]["protocols"]["default"]}),
+        json!({"isolation": defaults(&schema["$defs"]["Plugin"])["isolation"], "limits": limits}),
+        defaults(&schema["$defs"]["Backend"]),
+    );
+    assert_eq!(explicit, document(json!({}), json!({}), json!({}), json!({})));
+}
+
+/// Adds fields to the object at a pointer.
+fn extend(document: &mut Value, pointer: &str, fields: Value) {
+    let object = document.pointer_mut(pointer).and_then(Value::as_object_mut).unwrap();
+    object.extend(fields.as_object().unwrap().clone());
+}
+
+/// The defaults that the fields of a definition have in their descriptions, and the same as `default` if that is there.
+fn defaults(definition: &Value) -> Value {
+    let mut defaults = serde_json::Map::new();
+    for (name, property) in definition["properties"].as_object().unwrap() {
+        if let Some(told) = told_default(property["description"].as_str().unwrap()) {
+            assert!(property.get("default").is_none_or(|default| *default == told), "{name}");
+            defaults.insert(name.clone(), told);
+        }
+    }
+    defaults.into()
+}
+
+/// What stands behind `Default:`, where it is one value: `10s` between backticks, a number, true or false.
+fn told_default(description: &str) -> Option<Value> {
+    let (_, text) = description.split_once("Default: ")?;
+    let text = text.strip_suffix('.')?;
+    match text.strip_prefix('`').and_then(|text| text.strip_suffix('`')) {
+        Some(text) => Some(text.into()).filter(|_| !text.contains('`')),
+        None => serde_json::from_str(text).ok(),
+    }
+}

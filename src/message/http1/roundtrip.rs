@@ -124,7 +124,8 @@ impl IdleConnections {
         self.len() == 0
     }
 
-    fn put(&self, stream: Stream) {
+    fn put(&self, mut stream: Stream) {
+        stream.release();
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= self.most {
             waiting.pop_front();

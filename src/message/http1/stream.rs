@@ -12,10 +12,9 @@ use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
 use super::head::{self, HeadError};
+use crate::base::buffers;
 use crate::base::timer::Timer;
 
-/// The first read of a connection; a head seldom needs more.
-const FIRST_READ: usize = 8 * 1024;
 /// Reads grow up to this while a body keeps filling them.
 const LARGEST_READ: usize = 128 * 1024;
 /// Below this a chunk is copied behind what waits already; above it is written from where it lies.
@@ -51,7 +50,7 @@ impl Stream {
             input: BytesMut::new(),
             output: Output::default(),
             scanned: 0,
-            read_size: FIRST_READ,
+            read_size: buffers::SIZE,
             silence: Timer::default(),
             is_silent: false,
         }
@@ -69,15 +68,28 @@ impl Stream {
         }
         let readable = self.io.poll_read_ready(cx);
         if readable.is_pending() {
-            self.input = BytesMut::new();
-            self.output.copied = BytesMut::new();
+            self.release();
         }
         readable
     }
 
+    /// Gives the buffers back that have nothing in them.
+    pub fn release(&mut self) {
+        if self.input.is_empty() {
+            buffers::give_back(&mut self.input);
+        }
+        if self.output.is_empty() {
+            buffers::give_back(&mut self.output.copied);
+        }
+    }
+
     /// Reads once. `Ok(0)` is the end of the peer's bytes.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(self.read_size);
+        if self.input.capacity() == 0 && self.read_size == buffers::SIZE {
+            self.input = buffers::borrow();
+        } else {
+            self.input.reserve(self.read_size);
+        }
         let size = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input))?;
         self.progressed();
         if size >= self.read_size {
@@ -172,6 +184,9 @@ impl Stream {
 impl Output {
     /// Where heads and small pieces are written to. Only while no chunk waits, see [`Self::is_empty`].
     pub fn buffer(&mut self) -> &mut BytesMut {
+        if self.copied.capacity() == 0 {
+            self.copied = buffers::borrow();
+        }
         &mut self.copied
     }
 

@@ -1,8 +1,7 @@
 //! Capabilities that a document grants: log, clock, random.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant;
 use tracing::{debug, error, info, trace, warn};
 use wasmtime::bail;
 
@@ -16,7 +15,7 @@ const MOST_RANDOM: u32 = 4096;
 
 impl log::Host for Host {
     fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
-        let Some(dropped) = self.admit_line() else { return Ok(()) };
+        let Some(dropped) = self.attachment.admit_line() else { return Ok(()) };
         let message = clip(&message);
         let plugin = self.attachment.plugin.name.as_str();
         let route = self.exchange.as_ref().and_then(|exchange| exchange.route.as_deref());
@@ -28,23 +27,6 @@ impl log::Host for Host {
             Level::Error => error!(target: "plugin", plugin, route, dropped, "{message}"),
         }
         Ok(())
-    }
-}
-
-impl Host {
-    /// The number of lines that were dropped before this one, or none when this one is to be dropped too.
-    fn admit_line(&mut self) -> Option<u64> {
-        let budget = &mut self.log;
-        if budget.second.elapsed() >= Duration::from_secs(1) {
-            budget.second = Instant::now();
-            budget.written = 0;
-        }
-        if budget.written >= self.attachment.spec.limits.log_rate {
-            budget.dropped += 1;
-            return None;
-        }
-        budget.written += 1;
-        Some(std::mem::take(&mut budget.dropped))
     }
 }
 

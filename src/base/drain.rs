@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 use slab::Slab;
 use tokio::task::{AbortHandle, JoinHandle};
 
-/// One worker's connections of one listener. Costs a request nothing: a connection registers once.
+/// A set of connections, one worker's of one listener. Costs a request nothing: a connection registers once.
 #[derive(Debug, Default)]
 pub struct Drain {
     is_draining: Cell<bool>,

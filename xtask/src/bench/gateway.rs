@@ -1,0 +1,137 @@
+//! Cloud Cup as the benchmark runs it: its binaries, and the documents that the cases differ by.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::process::Program;
+use crate::workspace::{self, output_of, run};
+
+/// The gateway and the tool that tells it to reload.
+pub struct Binaries {
+    gateway: PathBuf,
+    cupctl: PathBuf,
+}
+
+impl Binaries {
+    /// Those given, or those of a release build of this repository.
+    pub fn obtain(given: Option<&Path>) -> Result<Self> {
+        let gateway = match given {
+            Some(path) => path.canonicalize().with_context(|| format!("cannot find `{}`", path.display()))?,
+            None => build()?,
+        };
+        let cupctl = gateway.with_file_name("cupctl");
+        ensure!(cupctl.is_file(), "there is no `cupctl` beside `{}`", gateway.display());
+        Ok(Self { gateway, cupctl })
+    }
+
+    pub fn program(&self, document: &Path) -> Program {
+        Program {
+            path: self.gateway.clone(),
+            args: vec!["--config".into(), document.into()],
+            env: Vec::new(),
+        }
+    }
+
+    /// Has the gateway load its document again, and returns once every worker serves by it.
+    pub fn reload(&self, socket: &Path) -> Result<()> {
+        output_of(Command::new(&self.cupctl).args(["reload", "--socket"]).arg(socket)).map(drop)
+    }
+}
+
+fn build() -> Result<PathBuf> {
+    run(workspace::cargo().args(["build", "--profile", "dist", "--bins"]).current_dir(workspace::root()))?;
+    Ok(workspace::target().join("dist/cloud-cup"))
+}
+
+/// What a case sets up in the gateway. Every one is a single worker without an access log.
+#[derive(Clone, Copy)]
+pub enum Variant {
+    Plain,
+    /// As many routes, of which [`middle_route`] is asked for.
+    Routes(usize),
+    /// The filter that does nothing, with this `isolation`.
+    Noop(&'static str),
+    /// The filter `headers`, which sets one field of the request and one of the response.
+    Headers,
+}
+
+impl Variant {
+    pub fn document(self, ports: Ports, dir: &Path) -> Value {
+        let document = base(ports, dir);
+        match self {
+            Self::Plain => document,
+            Self::Routes(count) => with_routes(document, count, ports),
+            Self::Noop(isolation) => with_noop(document, &workspace::guests().join("noop.wasm"), isolation),
+            Self::Headers => with_plugin(document, headers("x-bench", "1")),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct Ports {
+    pub listener: u16,
+    pub backend: u16,
+}
+
+pub fn socket(dir: &Path) -> PathBuf {
+    dir.join("admin.sock")
+}
+
+pub fn base(ports: Ports, dir: &Path) -> Value {
+    json!({
+        "root": format!("127.0.0.1:{}", ports.listener),
+        "workers": 1,
+        "access_log": "off",
+        "admin": { "socket": socket(dir) },
+        "routes": { "*": { "backends": backends(ports) } },
+    })
+}
+
+fn backends(ports: Ports) -> Value {
+    json!([{ "host": format!("127.0.0.1:{}", ports.backend) }])
+}
+
+/// The path of the route in the middle, of the same length whatever their number.
+pub fn middle_route(count: usize) -> String {
+    format!("/service-{:05}/item", count / 2)
+}
+
+fn with_routes(mut document: Value, count: usize, ports: Ports) -> Value {
+    for number in 0..count {
+        document["routes"][format!("/service-{number:05}/*")] = json!({ "backends": backends(ports) });
+    }
+    document
+}
+
+/// Declares the guest `noop` and attaches it to the one route.
+pub fn with_noop(mut document: Value, source: &Path, isolation: &str) -> Value {
+    document["plugins"]["noop"] = json!({ "source": source, "isolation": isolation });
+    with_plugin(document, json!("noop"))
+}
+
+/// Attaches a plugin to the one route, behind those that it has.
+pub fn with_plugin(mut document: Value, plugin: Value) -> Value {
+    let plugins = &mut document["routes"]["*"]["plugins"];
+    match plugins.as_array_mut() {
+        Some(attached) => attached.push(plugin),
+        None => *plugins = json!([plugin]),
+    }
+    document
+}
+
+/// The plugin `headers`, which is in the gateway's binary, setting a field of both heads.
+pub fn headers(name: &str, value: &str) -> Value {
+    json!({ "use": "headers", "config": { "request": { "set": { name: value } }, "response": { "set": { name: value } } } })
+}
+
+/// Replaces a file at once, so that a reader sees the old contents or the new ones.
+pub fn replace_file(path: &Path, contents: &[u8]) -> Result<()> {
+    let unfinished = path.with_extension("new");
+    fs::write(&unfinished, contents)
+        .and_then(|()| fs::rename(&unfinished, path))
+        .with_context(|| format!("cannot write `{}`", path.display()))
+}
