@@ -69,7 +69,7 @@ fn source_digest(guest: &Guest) -> Result<String> {
     for path in [&guest.dir, &plugins.join("sdk/rust"), &workspace::wit()] {
         collect(path, &mut files)?;
     }
-    for path in [plugins.join("Cargo.toml"), plugins.join("Cargo.lock")] {
+    for path in ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"].map(|name| plugins.join(name)) {
         add(path, &mut files)?;
     }
     let mut hasher = Sha256::new();

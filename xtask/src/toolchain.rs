@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,7 +62,9 @@ impl Toolchain {
     pub fn cargo_build(&self) -> Result<Command> {
         let mut command = self.cargo();
         command.args(["build", "--release", "--target", TARGET]);
-        command.env("CARGO_ENCODED_RUSTFLAGS", remapped_paths(self.rustc())?);
+        // As configuration these add to what plugins/.cargo/config.toml says; in the environment they would replace it.
+        let flags = remapped_paths(self.rustc())?;
+        command.arg("--config").arg(format!("target.{TARGET}.rustflags={flags:?}"));
         if matches!(self, Self::Debian { .. }) {
             command.arg("-Zbuild-std=std,panic_abort");
         }
@@ -80,7 +81,7 @@ impl Toolchain {
 
 /// The compiler's flags that replace the folders of this machine: the repository, the sources of the dependencies (one
 /// folder for each registry, named after its host), and those of the standard library.
-fn remapped_paths(rustc: &str) -> Result<OsString> {
+fn remapped_paths(rustc: &str) -> Result<Vec<String>> {
     let sources = cargo_home()?.join("registry/src");
     let registries = fs::read_dir(&sources).into_iter().flatten().flatten().map(|entry| entry.path());
     // In one order always: other flags would be another build.
@@ -91,15 +92,11 @@ fn remapped_paths(rustc: &str) -> Result<OsString> {
     let mut flags = vec![remap(workspace::root(), "/cloud-cup")];
     flags.extend(registries.iter().map(|dir| remap(dir, "/dependencies")));
     flags.extend(libraries.map(|dir| remap(&dir, "/rust")));
-    Ok(flags.join(OsStr::new("\u{1f}")))
+    Ok(flags)
 }
 
-fn remap(from: &Path, to: &str) -> OsString {
-    let mut flag = OsString::from("--remap-path-prefix=");
-    flag.push(from);
-    flag.push("=");
-    flag.push(to);
-    flag
+fn remap(from: &Path, to: &str) -> String {
+    format!("--remap-path-prefix={}={to}", from.display())
 }
 
 fn active_has_target() -> bool {
