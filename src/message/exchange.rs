@@ -1,9 +1,10 @@
 //! One request on its way through the gateway, with everything that is known of it.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
 /// The request's head as it will be sent, and the facts beside it. One per request, handed from step to step.
 #[derive(Debug)]
@@ -14,6 +15,10 @@ pub struct Exchange {
     pub uri: Uri,
     /// End-to-end fields; `host` is the one authority.
     pub headers: HeaderMap,
+    /// Bytes of the authority before its port.
+    pub host_name_length: usize,
+    /// Fields about the client that are not among `headers` yet, see [`Self::complete_headers`].
+    pub forwarded: Option<Rc<Forwarded>>,
     /// Who asks.
     pub client: Client,
     /// The pattern of the route that was matched; none before that.
@@ -24,6 +29,26 @@ pub struct Exchange {
     pub attributes: Vec<(String, String)>,
     /// Present once there is a response.
     pub response: Option<ResponseHead>,
+}
+
+/// What a gateway says of its client to those behind it. The same for all requests of a connection that name one host.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// The fields.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// The same, as lines of a head.
+    pub lines: Vec<u8>,
+}
+
+impl Forwarded {
+    /// Fields to be sent with every request.
+    pub fn new(fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+        let line = |(name, value): &(HeaderName, HeaderValue)| {
+            [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat()
+        };
+        let lines = fields.iter().flat_map(line).collect();
+        Self { fields, lines }
+    }
 }
 
 /// A response's head on its way to the client.
@@ -52,6 +77,20 @@ impl Exchange {
     /// The host, with a port where one was given. Empty for HTTP/1.0 requests that name none.
     pub fn authority(&self) -> &str {
         self.headers.get(header::HOST).map_or("", |host| host.to_str().unwrap_or_default())
+    }
+
+    /// The host without a port.
+    pub fn host_name(&self) -> &str {
+        self.authority().get(..self.host_name_length).unwrap_or_default()
+    }
+
+    /// Puts the fields about the client among the others, for those who look at or change them. A request that nobody
+    /// looks at is spared it.
+    pub fn complete_headers(&mut self) {
+        let Some(forwarded) = self.forwarded.take() else { return };
+        for (name, value) in &forwarded.fields {
+            self.headers.insert(name.clone(), value.clone());
+        }
     }
 
     /// The normalised path.

@@ -24,6 +24,7 @@ use crate::message::http1::{
 };
 use crate::proxy::{Connection, Failure, ResponseBody, Timeouts};
 use read::Next;
+use respond::Sent;
 
 /// What an HTTP/2 client sends first, as an HTTP/1.1 parser sees it (RFC 9113, section 3.4).
 const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
@@ -109,12 +110,12 @@ impl Http1 {
         let (method, version, keep_alive) = (head.method.clone(), head.version, head.keep_alive);
         let request = self.begin(head, bounds);
         let Some(response) = self.handle(request, version).await else { return false };
-        let is_reusable = self.respond(response, &method, version, keep_alive, bounds).await;
-        let is_open = is_reusable && self.finish_reading(bounds).await;
-        if !is_open {
-            self.linger().await;
+        match self.respond(response, &method, version, keep_alive, bounds).await {
+            Sent::Reusable if self.finish_reading(bounds).await => return true,
+            Sent::Reusable | Sent::Last | Sent::Broken => self.linger().await,
+            Sent::Cut => self.inbound.borrow_mut().stream.reset_on_close(),
         }
-        is_open
+        false
     }
 
     /// Makes a request of its head; its body, if it has one, reads from this connection.

@@ -2,11 +2,17 @@
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderValue, Response};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, Version};
 
-use crate::message::exchange::field_value;
+use crate::message::exchange::{Forwarded, field_value};
+
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// A client's connection, as the proxy sees it.
 #[derive(Debug)]
@@ -17,10 +23,22 @@ pub struct Connection {
     pub listener: Arc<str>,
     /// The peer's address as a field value: the same for every request.
     pub(super) peer_value: HeaderValue,
-    /// The last host that was asked for with the `forwarded` element that it gave. Clients seldom change it.
-    forwarded: RefCell<Option<(HeaderValue, HeaderValue)>>,
+    /// The host that was asked for last. Clients seldom change it.
+    host: RefCell<Option<Rc<KnownHost>>>,
     /// Interim responses that wait to be sent, where the protocol can send them.
     pub interim: Option<RefCell<Vec<Response<()>>>>,
+}
+
+/// A well-formed authority, and what follows from it on this connection.
+#[derive(Debug)]
+pub(super) struct KnownHost {
+    value: HeaderValue,
+    /// Bytes of it before the port.
+    pub name_length: usize,
+    /// The element of `forwarded` that describes this hop (RFC 7239).
+    pub element: HeaderValue,
+    /// What is said of the client where it is not believed itself.
+    pub forwarded: Rc<Forwarded>,
 }
 
 impl Connection {
@@ -31,35 +49,84 @@ impl Connection {
             peer,
             listener,
             peer_value: field_value(peer.ip().to_string()),
-            forwarded: RefCell::default(),
+            host: RefCell::default(),
             interim: interim.then(RefCell::default),
         }
     }
 
-    /// The element of `forwarded` that describes this hop (RFC 7239).
-    pub(super) fn forwarded(&self, host: Option<&HeaderValue>) -> HeaderValue {
-        let Some(host) = host else { return forwarded_element(self.peer.ip(), None) };
-        let mut cached = self.forwarded.borrow_mut();
-        match &*cached {
-            Some((known, element)) if known == host => element.clone(),
+    /// What is known of a host; none when it is malformed.
+    pub(super) fn known_host(&self, value: &HeaderValue, version: Version) -> Option<Rc<KnownHost>> {
+        let mut last = self.host.borrow_mut();
+        match &*last {
+            Some(known) if known.value == value => Some(Rc::clone(known)),
             _ => {
-                let element = forwarded_element(self.peer.ip(), host.to_str().ok());
-                *cached = Some((host.clone(), element.clone()));
-                element
+                let known = Rc::new(KnownHost::new(value, version, self)?);
+                *last = Some(Rc::clone(&known));
+                Some(known)
             }
         }
     }
 }
 
-fn forwarded_element(client: IpAddr, host: Option<&str>) -> HeaderValue {
+impl KnownHost {
+    fn new(value: &HeaderValue, version: Version, connection: &Connection) -> Option<Self> {
+        let authority = value.to_str().ok().filter(|authority| is_authority(authority, version))?;
+        let element = forwarded_element(connection.peer.ip(), authority);
+        let forwarded = Forwarded::new(vec![
+            (X_FORWARDED_FOR, connection.peer_value.clone()),
+            (X_FORWARDED_PROTO, HeaderValue::from_static("http")),
+            (X_FORWARDED_HOST, value.clone()),
+            (header::FORWARDED, element.clone()),
+        ]);
+        let name_length = split_port(authority).0.len();
+        Some(Self { value: value.clone(), name_length, element, forwarded: Rc::new(forwarded) })
+    }
+}
+
+/// `host[:port]`, without user information. Clients of HTTP/1.0 may name none.
+fn is_authority(authority: &str, version: Version) -> bool {
+    let (host, port) = split_port(authority);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%');
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.bytes().all(plain) && !host.starts_with('.') && !host.contains(".."),
+    };
+    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
+    let is_given = !host.is_empty() || (version == Version::HTTP_10 && port.is_none());
+    is_host && is_port && is_given && host.len() <= 253
+}
+
+/// Splits `host:port`; the brackets of an IPv6 address stay.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rfind(':') {
+        Some(colon) if !authority[colon..].contains(']') => (&authority[..colon], Some(&authority[colon + 1..])),
+        _ => (authority, None),
+    }
+}
+
+fn forwarded_element(client: IpAddr, host: &str) -> HeaderValue {
     let client = match client {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("\"[{address}]\""),
     };
-    match host {
-        Some(host) if !host.contains(['"', '\\']) => {
-            field_value(format!("for={client};host=\"{host}\";proto=http"))
+    field_value(format!("for={client};host=\"{host}\";proto=http"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(authority: &str, expected: bool) {
+        assert_eq!(is_authority(authority, Version::HTTP_11), expected, "{authority}");
+    }
+
+    #[test]
+    fn an_authority_is_a_host_and_perhaps_a_port() {
+        for good in ["a", "example.com", "example.com:80", "127.0.0.1:1", "[::1]", "[::1]:80", "a_b.", "xn--a"] {
+            check(good, true);
         }
-        _ => field_value(format!("for={client};proto=http")),
+        for bad in ["", ":80", "user@a", "a:b", "a:+1", "a:70000", "a b", "[::1", "::1", "a..b", ".a", "a/b", "[x]"] {
+            check(bad, false);
+        }
     }
 }

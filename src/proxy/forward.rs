@@ -91,7 +91,7 @@ impl Forward<'_> {
         }
         let address = &member.endpoint.address;
         match connect(address, self.settings.timeouts.connect).await {
-            Ok(io) => self.exchange_on(Stream::new(io), &home, exchange, body).await,
+            Ok(io) => self.exchange_on(Box::new(Stream::new(io)), &home, exchange, body).await,
             Err(error) => {
                 let reason = match error {
                     ConnectError::Io(_) => Reason::ConnectFailed,
@@ -105,13 +105,17 @@ impl Forward<'_> {
 
     async fn exchange_on(
         &self,
-        stream: Stream,
+        stream: Box<Stream>,
         home: &Rc<IdleConnections>,
         exchange: &Exchange,
         body: Body,
     ) -> Result<(ResponseHead, Body), Missed> {
-        let request =
-            SentRequest { method: &exchange.method, uri: &exchange.uri, headers: &exchange.headers };
+        let request = SentRequest {
+            method: &exchange.method,
+            uri: &exchange.uri,
+            headers: &exchange.headers,
+            lines: exchange.forwarded.as_deref().map_or(&[], |forwarded| &forwarded.lines),
+        };
         let idle = self.settings.timeouts.backend_idle;
         let mut roundtrip = Box::new(Roundtrip::new(
             stream,

@@ -4,16 +4,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::Response;
+use http::{Response, Version};
 use http_body::Body as _;
 
 use super::finish::Finish;
 use super::forward::Forward;
-use super::normalise::{normalise, split_port, unreadable};
+use super::normalise::{add_via, normalise, unreadable};
 use super::{Connection, Failure, Reason, ResponseBody, Rule, Settings, Snapshot, View};
 use crate::message::body::Meter;
 use crate::message::exchange::field_value;
-use crate::message::{Body, Exchange, Request, ResponseHead};
+use crate::message::{Body, BodyError, Exchange, Request, ResponseHead};
 use crate::observe::metrics::WorkerMetrics;
 use crate::plugin::{ChainEnd, Origin};
 use crate::route::Lookup;
@@ -85,6 +85,9 @@ impl Proxy {
         let decided;
         (exchange, decided) = finish.chain.on_request(&view.instances, &rule.plugins, exchange);
         let outcome = match decided {
+            Ok(()) if is_too_large(&body, settings) => {
+                Err(Failure::new(Reason::BodyTooLarge, BodyError::TooLarge.to_string()))
+            }
             Ok(()) => {
                 let body = meter(body, settings, &mut finish);
                 // Should the client leave meanwhile, what is told of the request is told of this.
@@ -129,7 +132,10 @@ impl Proxy {
         finish.cluster = Some(rule.cluster);
         let Finish { exchange, attempts, .. } = finish;
         let exchange = exchange.as_deref().expect("it is lent for as long as this takes");
-        let answer = forward.send(cluster, exchange, body, attempts).await?;
+        let mut answer = forward.send(cluster, exchange, body, attempts).await?;
+        if forward.settings.via {
+            add_via(&mut answer.0.headers, Version::HTTP_11);
+        }
         finish.backend_time = Some(finish.started.elapsed());
         (finish.origin, finish.reason) = (Origin::Backend, None);
         Ok(answer)
@@ -143,8 +149,7 @@ fn find_rule<'a>(
     finish: &mut Finish,
 ) -> Result<&'a Rule, Failure> {
     let none = || Failure::new(Reason::NoRoute, "no route matches this request");
-    let (host, _) = split_port(exchange.authority());
-    let (pattern, index) = match snapshot.table.find(&exchange.method, host, exchange.path()) {
+    let (pattern, index) = match snapshot.table.find(&exchange.method, exchange.host_name(), exchange.path()) {
         Lookup::Found { pattern, value } => (pattern, *value),
         Lookup::NotFound => return Err(none()),
         Lookup::MethodNotAllowed(methods) => {
@@ -159,11 +164,17 @@ fn find_rule<'a>(
     exchange.route = Some(Arc::clone(&route.pattern));
     let rule = route.rule(&exchange.headers, exchange.uri.query()).ok_or_else(none)?;
     if !rule.plugins.is_empty() {
+        exchange.complete_headers();
         let path = exchange.uri.path();
         let values = pattern.parameters(path).map(|(name, range)| (name.into(), path[range].to_owned()));
         exchange.parameters = values.collect();
     }
     Ok(rule)
+}
+
+/// A body that says how large it is need not be read to be refused.
+fn is_too_large(body: &Body, settings: &Settings) -> bool {
+    settings.request_body.is_some_and(|limit| body.size_hint().lower() > limit)
 }
 
 /// Counts the request's body on its way, where there is one, and holds it to its limit.

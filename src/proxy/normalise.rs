@@ -2,20 +2,18 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Version, request};
-use crate::base::network::IpNetwork;
 
+use super::connection::{KnownHost, X_FORWARDED_FOR};
 use super::{Connection, Failure, Reason, Settings};
+use crate::base::network::IpNetwork;
 use crate::message::exchange::field_value;
 use crate::message::{Client, Exchange};
 use crate::route::path;
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Makes an exchange of a request's head. What is refused here is seen by no route and no plugin.
 pub(super) fn normalise(
@@ -48,6 +46,8 @@ fn begin(head: request::Parts, connection: &Connection) -> Box<Exchange> {
         method: head.method,
         uri: head.uri,
         headers: head.headers,
+        forwarded: None,
+        host_name_length: 0,
         client,
         route: None,
         parameters: Vec::new(),
@@ -60,20 +60,25 @@ fn apply(exchange: &mut Exchange, connection: &Connection, settings: &Settings) 
     if exchange.method == Method::CONNECT {
         return Err(Failure::new(Reason::Connect, "CONNECT is not served"));
     }
-    agree_on_authority(exchange)?;
+    let host = agree_on_authority(exchange, connection)?;
+    exchange.host_name_length = host.name_length;
     make_path_safe(exchange)?;
-    forward_client(exchange, connection, settings);
+    forward_client(exchange, connection, settings, &host);
     if settings.via {
-        add_via(exchange);
+        add_via(&mut exchange.headers, exchange.client.version);
     }
     Ok(())
 }
 
 /// After this, `host` is the authority. A target that names another one than `host` is refused, although RFC 9112,
 /// section 3.2.2, lets the target win: two recipients that disagree on the authority are two routes to one resource.
-fn agree_on_authority(exchange: &mut Exchange) -> Result<(), Failure> {
+fn agree_on_authority(exchange: &mut Exchange, connection: &Connection) -> Result<Rc<KnownHost>, Failure> {
     let failure = |message: &str| Failure::new(Reason::BadAuthority, message);
     let host = exchange.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let scheme = exchange.uri.scheme_str();
+    if exchange.uri.authority().is_some() && !matches!(scheme, Some("http" | "https")) {
+        return Err(Failure::new(Reason::BadPath, "the target is not one of an http resource"));
+    }
     if let Some(authority) = exchange.uri.authority() {
         match host {
             Some(host) if !host.eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
@@ -88,40 +93,22 @@ fn agree_on_authority(exchange: &mut Exchange) -> Result<(), Failure> {
     } else if host.is_none() && exchange.client.version == Version::HTTP_2 {
         return Err(failure("neither :authority nor host is given"));
     }
-    if !is_authority(exchange.authority(), exchange.client.version) {
-        return Err(failure("the host is malformed"));
-    }
-    Ok(())
-}
-
-/// `host[:port]`, without user information. Clients of HTTP/1.0 may name none.
-fn is_authority(authority: &str, version: Version) -> bool {
-    let (host, port) = split_port(authority);
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%');
-    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host.bytes().all(plain) && !host.starts_with('.') && !host.contains(".."),
+    let Some(host) = exchange.headers.get(header::HOST) else {
+        // Only HTTP/1.0 gets here. An empty host is what the rest of the way expects instead of none.
+        exchange.headers.insert(header::HOST, HeaderValue::from_static(""));
+        return agree_on_authority(exchange, connection);
     };
-    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
-    let is_given = !host.is_empty() || (version == Version::HTTP_10 && port.is_none());
-    is_host && is_port && is_given && host.len() <= 253
-}
-
-/// Splits `host:port`; the brackets of an IPv6 address stay.
-pub(super) fn split_port(authority: &str) -> (&str, Option<&str>) {
-    match authority.rfind(':') {
-        Some(colon) if !authority[colon..].contains(']') => (&authority[..colon], Some(&authority[colon + 1..])),
-        _ => (authority, None),
-    }
+    connection.known_host(host, exchange.client.version).ok_or_else(|| failure("the host is malformed"))
 }
 
 /// Replaces the path by its normal form, see [`path`]. That is also what is forwarded, so a backend sees what was
 /// matched.
 fn make_path_safe(exchange: &mut Exchange) -> Result<(), Failure> {
     let refused = |error: &dyn std::fmt::Display| Failure::new(Reason::BadPath, format!("the path is refused: {error}"));
+    let is_path = exchange.uri.path_and_query().is_some_and(|target| target.as_str().starts_with('/'));
     let normal = match path::normalise(exchange.uri.path()) {
-        Ok(Cow::Borrowed(_)) => None,
-        Ok(Cow::Owned(path)) => Some(path),
+        Ok(Cow::Borrowed(_)) if is_path => None,
+        Ok(path) => Some(path.into_owned()),
         Err(error) => return Err(refused(&error)),
     };
     if let Some(mut target) = normal {
@@ -136,28 +123,25 @@ fn make_path_safe(exchange: &mut Exchange) -> Result<(), Failure> {
 }
 
 /// Tells the backend who asks. What the peer claims of earlier hops stays only if the peer is trusted.
-fn forward_client(exchange: &mut Exchange, connection: &Connection, settings: &Settings) {
-    let is_trusted = is_trusted(connection.peer.ip(), &settings.trusted_proxies);
-    let host = exchange.headers.get(header::HOST).cloned();
-    let element = connection.forwarded(host.as_ref());
+fn forward_client(exchange: &mut Exchange, connection: &Connection, settings: &Settings, host: &KnownHost) {
     let headers = &mut exchange.headers;
-    if is_trusted {
-        exchange.client.address = client_address(headers, connection.peer, &settings.trusted_proxies);
-        append_to_list(headers, X_FORWARDED_FOR, &connection.peer_value);
-        append_to_list(headers, header::FORWARDED, &element);
-        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
-        if let Some(host) = host {
-            headers.entry(X_FORWARDED_HOST).or_insert(host);
+    if !is_trusted(connection.peer.ip(), &settings.trusted_proxies) {
+        if headers.keys().any(is_forwarded_field) {
+            host.forwarded.fields.iter().for_each(|(name, _)| drop(headers.remove(name)));
         }
-    } else {
-        headers.insert(X_FORWARDED_FOR, connection.peer_value.clone());
-        headers.insert(header::FORWARDED, element);
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-        match host {
-            Some(host) => drop(headers.insert(X_FORWARDED_HOST, host)),
-            None => drop(headers.remove(X_FORWARDED_HOST)),
-        }
+        exchange.forwarded = Some(Rc::clone(&host.forwarded));
+        return;
     }
+    exchange.client.address = client_address(headers, connection.peer, &settings.trusted_proxies);
+    append_to_list(headers, X_FORWARDED_FOR, &connection.peer_value);
+    append_to_list(headers, header::FORWARDED, &host.element);
+    for (name, value) in &host.forwarded.fields {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+}
+
+fn is_forwarded_field(name: &HeaderName) -> bool {
+    *name == header::FORWARDED || name.as_str().starts_with("x-forwarded-")
 }
 
 fn is_trusted(address: IpAddr, trusted: &[IpNetwork]) -> bool {
@@ -190,32 +174,19 @@ fn append_to_list(headers: &mut HeaderMap, name: HeaderName, element: &HeaderVal
     headers.insert(name, value);
 }
 
-fn add_via(exchange: &mut Exchange) {
-    let element = match exchange.client.version {
+/// Says in a message that came over `version` that it came this way (RFC 9110, section 7.6.3).
+pub(super) fn add_via(headers: &mut HeaderMap, version: Version) {
+    let element = match version {
         Version::HTTP_10 => "1.0 cloud-cup",
         Version::HTTP_2 => "2 cloud-cup",
         _ => "1.1 cloud-cup",
     };
-    append_to_list(&mut exchange.headers, header::VIA, &HeaderValue::from_static(element));
+    append_to_list(headers, header::VIA, &HeaderValue::from_static(element));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(authority: &str, expected: bool) {
-        assert_eq!(is_authority(authority, Version::HTTP_11), expected, "{authority}");
-    }
-
-    #[test]
-    fn an_authority_is_a_host_and_perhaps_a_port() {
-        for good in ["a", "example.com", "example.com:80", "127.0.0.1:1", "[::1]", "[::1]:80", "a_b.", "xn--a"] {
-            check(good, true);
-        }
-        for bad in ["", ":80", "user@a", "a:b", "a:+1", "a:70000", "a b", "[::1", "::1", "a..b", ".a", "a/b", "[x]"] {
-            check(bad, false);
-        }
-    }
 
     #[test]
     fn the_client_is_the_last_address_that_no_proxy_vouches_for_itself() {

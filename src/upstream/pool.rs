@@ -23,13 +23,14 @@ struct Pool {
 }
 
 impl Pools {
-    /// The unused connections to an endpoint; at most `most` will be kept if this is the first request for them.
+    /// The unused connections to an endpoint, of which at most `most` are kept.
     pub fn of(&self, endpoint: &Arc<Endpoint>, most: usize) -> Rc<IdleConnections> {
         let mut pools = self.by_endpoint.borrow_mut();
         let pool = pools.entry(endpoint.id).or_insert_with(|| Pool {
             endpoint: Arc::downgrade(endpoint),
-            idle: Rc::new(IdleConnections::new(most)),
+            idle: Rc::default(),
         });
+        pool.idle.keep(most);
         Rc::clone(&pool.idle)
     }
 

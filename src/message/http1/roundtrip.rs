@@ -3,7 +3,7 @@
 //! The request's body and the response's body move at the same time, so a backend may answer before it has read
 //! everything. There is no task behind it: whoever polls the response also drives what is left of the request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -26,8 +26,8 @@ use crate::message::{Body, BodyError};
 /// Where a connection goes when its response has ended, with the moment from which it is unused.
 #[derive(Debug, Default)]
 pub struct IdleConnections {
-    waiting: RefCell<VecDeque<(Stream, Instant)>>,
-    most: usize,
+    waiting: RefCell<VecDeque<(Box<Stream>, Instant)>>,
+    most: Cell<usize>,
 }
 
 /// The head of a request on its way to a backend.
@@ -39,13 +39,15 @@ pub struct SentRequest<'a> {
     pub uri: &'a Uri,
     /// With `host`, without hop-by-hop and framing fields.
     pub headers: &'a HeaderMap,
+    /// More fields, as lines.
+    pub lines: &'a [u8],
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Roundtrip {
     /// Gone once nothing more is to come over it.
-    stream: Option<Stream>,
+    stream: Option<Box<Stream>>,
     method: Method,
     limits: HeadLimits,
     idle: Duration,
@@ -94,13 +96,13 @@ pub enum Answer {
 }
 
 impl IdleConnections {
-    /// Room for `most` unused connections.
-    pub fn new(most: usize) -> Self {
-        Self { waiting: RefCell::default(), most }
+    /// Keeps at most so many from now on.
+    pub fn keep(&self, most: usize) {
+        self.most.set(most);
     }
 
     /// Takes the connection that was used last, unless the backend has ended it meanwhile.
-    pub fn take(&self, oldest: Instant) -> Option<Stream> {
+    pub fn take(&self, oldest: Instant) -> Option<Box<Stream>> {
         while let Some((mut stream, since)) = self.waiting.borrow_mut().pop_back() {
             if since >= oldest && stream.is_quiet() {
                 return Some(stream);
@@ -124,22 +126,19 @@ impl IdleConnections {
         self.len() == 0
     }
 
-    fn put(&self, mut stream: Stream) {
+    fn put(&self, mut stream: Box<Stream>) {
         stream.release();
         let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() >= self.most {
-            waiting.pop_front();
-        }
-        if self.most > 0 {
-            waiting.push_back((stream, Instant::now()));
-        }
+        waiting.push_back((stream, Instant::now()));
+        let surplus = waiting.len().saturating_sub(self.most.get());
+        waiting.drain(..surplus);
     }
 }
 
 impl Roundtrip {
     /// Prepares a request on a connection; nothing is sent before the first poll. `idle` bounds the backend's silence.
     pub fn new(
-        mut stream: Stream,
+        mut stream: Box<Stream>,
         request: &SentRequest<'_>,
         body: Body,
         limits: HeadLimits,
@@ -147,7 +146,7 @@ impl Roundtrip {
         home: Weak<IdleConnections>,
     ) -> Self {
         let encoding = request_encoding(request.method, &body);
-        write_request_head(&mut stream.output, request.method, request.uri, request.headers, encoding);
+        write_request_head(&mut stream.output, request, encoding);
         let is_done = body.is_end_stream();
         Self {
             stream: Some(stream),

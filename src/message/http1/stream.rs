@@ -175,6 +175,12 @@ impl Stream {
         self.io.poll_read_ready(&mut cx).is_pending() || self.poll_fill(&mut cx).is_pending()
     }
 
+    /// Closes with a reset once this is dropped, so that the end is not taken for the end of a body.
+    pub fn reset_on_close(&self) {
+        // A transport that takes no options any more is closed already.
+        let _ = self.io.set_zero_linger();
+    }
+
     /// Tells the peer that no more bytes come.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)

@@ -2,8 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode, Uri, Version};
+use http::{StatusCode, Uri, Version};
 
+use super::SentRequest;
 use super::stream::Output;
 
 /// How a body is delimited on its way out.
@@ -24,15 +25,14 @@ const HEAD_SIZE: usize = 1024;
 
 pub(super) fn write_request_head(
     output: &mut Output,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
+    request: &SentRequest<'_>,
     encoding: BodyEncoding,
 ) {
     let buffer = output.buffer();
     buffer.reserve(HEAD_SIZE);
-    put(buffer, &[method.as_str().as_bytes(), b" ", target(uri), b" HTTP/1.1\r\n"]);
-    write_fields(buffer, headers);
+    put(buffer, &[request.method.as_str().as_bytes(), b" ", target(request.uri), b" HTTP/1.1\r\n"]);
+    write_fields(buffer, request.headers);
+    buffer.extend_from_slice(request.lines);
     write_framing(buffer, encoding);
     buffer.extend_from_slice(b"\r\n");
 }

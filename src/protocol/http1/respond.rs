@@ -12,6 +12,7 @@ use http_body::{Body as _, Frame};
 
 use super::{Bounds, Http1};
 use crate::message::http1::{BodyEncoding, Stream, encode_data, encode_end, write_response_head};
+use crate::message::BodyError;
 use crate::proxy::ResponseBody;
 
 /// A response whose head was written.
@@ -21,10 +22,25 @@ struct Sending<'a> {
     encoding: BodyEncoding,
     idle: Duration,
     is_ended: bool,
+    /// The body broke off: what there is of it is still sent.
+    failure: Option<BodyError>,
+}
+
+/// In which state a response leaves its connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Another one can follow.
+    Reusable,
+    /// It was the last one.
+    Last,
+    /// It was not sent whole, and its framing shows that.
+    Broken,
+    /// It was not sent whole, and only a reset can show that.
+    Cut,
 }
 
 impl Http1 {
-    /// Sends a response to its end. True when the connection is in a state in which another one could follow.
+    /// Sends a response to its end.
     pub(super) async fn respond(
         &self,
         response: Response<ResponseBody>,
@@ -32,7 +48,7 @@ impl Http1 {
         version: Version,
         keep_alive: bool,
         bounds: &Bounds,
-    ) -> bool {
+    ) -> Sent {
         let (head, body) = response.into_parts();
         let encoding = encoding(method, version, head.status, &head.headers, &body);
         let keep_alive = keep_alive
@@ -53,14 +69,17 @@ impl Http1 {
             write_response_head(output, version, head.status, &head.headers, encoding, connection);
         }
         let is_ended = *method == Method::HEAD || encoding == BodyEncoding::None;
-        let mut sending = Sending { http1: self, body, encoding, idle: bounds.timeouts.client_idle, is_ended };
+        let idle = bounds.timeouts.client_idle;
+        let mut sending = Sending { http1: self, body, encoding, idle, is_ended, failure: None };
         let sent = poll_fn(|cx| sending.poll_send(cx)).await;
-        match sent {
-            Ok(()) if is_ended => sending.body.complete(),
-            Ok(()) => {}
-            Err(_) => sending.body.abort(),
+        if sent.is_err() || sending.failure.is_some() {
+            sending.body.abort();
+            return if encoding == BodyEncoding::Close { Sent::Cut } else { Sent::Broken };
         }
-        sent.is_ok() && keep_alive
+        if is_ended {
+            sending.body.complete();
+        }
+        if keep_alive { Sent::Reusable } else { Sent::Last }
     }
 }
 
@@ -78,7 +97,10 @@ impl Sending<'_> {
                 Poll::Ready(Some(Ok(frame))) => self.encode(Some(frame)),
                 Poll::Ready(None) => self.encode(None),
                 // The head cannot be taken back: a connection that breaks off says that something is missing.
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(io::Error::other(error))),
+                Poll::Ready(Some(Err(error))) => {
+                    self.failure = Some(error);
+                    self.is_ended = true;
+                }
                 Poll::Pending => {
                     ready!(self.poll_flush(cx))?;
                     return self.http1.poll_gone(cx).map(|()| Err(io::ErrorKind::ConnectionAborted.into()));

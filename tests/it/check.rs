@@ -1,0 +1,1 @@
+//! Documents that are refused, and what is said of them.

@@ -1,0 +1,39 @@
+//! HTTP through the gateway, as clients and backends see it.
+
+mod balancing;
+mod bodies;
+mod bodiless;
+mod drain;
+mod forwarded;
+mod framing;
+mod health;
+mod hops;
+mod http2;
+mod interim;
+mod limits;
+mod malformed;
+mod path_safety;
+mod responses;
+mod routing;
+mod timeouts;
+
+use serde_json::{Value, json};
+
+use crate::support::{Backend, Gateway, document};
+
+/// A gateway that sends everything to one backend.
+async fn before(backend: &Backend) -> Gateway {
+    before_with(backend, json!({})).await
+}
+
+/// As [`before`], with further fields of the document.
+async fn before_with(backend: &Backend, fields: Value) -> Gateway {
+    Gateway::start(with(document(json!({ "*": { "backends": [backend.host()] } })), fields)).await
+}
+
+/// The document with further fields.
+fn with(mut document: Value, fields: Value) -> Value {
+    let Value::Object(fields) = fields else { panic!("{fields} is an object") };
+    document.as_object_mut().expect("a document is an object").extend(fields);
+    document
+}

@@ -1,0 +1,10 @@
+//! The gateway from its boundary: in process on a free port, before scripted backends, asked by real clients.
+
+mod check;
+mod http;
+mod observe;
+mod plugins;
+mod reload;
+mod schema;
+mod support;
+mod tidy;

@@ -1,0 +1,1 @@
+//! Changes of the document and of plugins while requests are served.

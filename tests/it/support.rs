@@ -1,0 +1,17 @@
+//! What every test needs: a gateway in process, scripted backends, clients, and waiting without sleeping.
+//!
+//! Nothing here waits for ever: what does not happen within [`PATIENCE`] fails the test.
+
+mod backend;
+mod client;
+mod gateway;
+mod guests;
+mod wait;
+mod wire;
+
+pub use backend::{Backend, Port};
+pub use client::{Answer, Client, get, post, request};
+pub use gateway::{Gateway, document};
+pub use guests::{guest, guests};
+pub use wait::{PATIENCE, eventually, found, within};
+pub use wire::{Head, Wire, raw};

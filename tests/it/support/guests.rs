@@ -1,0 +1,27 @@
+//! The fixtures under plugins/fixtures, as components. `cargo xtask test` builds them; a test that needs one has
+//! `guest_` in its name, so that it can be left out where they cannot be built.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+/// The component of a fixture.
+pub fn guest(name: &str) -> PathBuf {
+    let Some(folder) = std::env::var_os("CLOUDCUP_GUESTS") else {
+        panic!(
+            "CLOUDCUP_GUESTS names no folder with the guests: run `cargo xtask test`, or leave the guests out with `--skip guest_`"
+        );
+    };
+    let path = PathBuf::from(folder).join(format!("{name}.wasm"));
+    assert!(path.is_file(), "{} is not there: `cargo xtask guests` builds it", path.display());
+    path
+}
+
+/// The `plugins` of a document that names these fixtures, each with every permission.
+pub fn guests(names: &[&str]) -> Value {
+    let define = |name: &&str| {
+        let plugin = json!({ "source": guest(name), "permissions": ["log", "clock", "random"] });
+        ((*name).to_owned(), plugin)
+    };
+    Value::Object(names.iter().map(define).collect::<Map<_, _>>())
+}
