@@ -211,6 +211,8 @@ fn exchange() -> Box<Exchange> {
         method: head.method,
         uri: Uri::from_static("/api/v1/users/42?full=1"),
         headers: head.headers,
+        host_name_length: "www.example.com".len(),
+        forwarded: None,
         client: Client {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
             version: Version::HTTP_11,

@@ -14,6 +14,7 @@ pub struct IpNetwork {
 /// Why text is no [`IpNetwork`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IpNetworkError {
+    /// It is neither an address nor one with a prefix.
     #[error("expected an IP address or a network such as `10.0.0.0/8`")]
     NotNetwork,
     /// Most likely one address was meant, or another prefix.

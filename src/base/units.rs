@@ -25,18 +25,22 @@ const SIZE_UNITS: [(&str, u64); 7] = [
 const DURATION_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl ByteSize {
+    /// So many bytes.
     pub const fn bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
+    /// So many times 1024 bytes.
     pub const fn kib(count: u64) -> Self {
         Self(count << 10)
     }
 
+    /// So many times 1024 KiB.
     pub const fn mib(count: u64) -> Self {
         Self(count << 20)
     }
 
+    /// The number of bytes.
     pub const fn as_u64(self) -> u64 {
         self.0
     }

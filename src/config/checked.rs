@@ -18,35 +18,44 @@ pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource};
 pub use routes::{Backend, Conditions, Route, Rule, Upstream};
 pub use secrets::Secrets;
 
+/// A document that can be built.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
     /// None is as many as the machine has processors for this process.
     pub workers: Option<NonZeroUsize>,
     /// At least one, `root` first.
     pub listeners: Vec<Listener>,
+    /// What holds for every listener and every route.
     pub http: HttpSettings,
+    /// Where requests are told of.
     pub access_log: AccessLog,
+    /// Where the operator reaches the gateway.
     pub admin: Admin,
     /// Those with a name, then those of the routes.
     pub upstreams: Vec<Upstream>,
     /// Those of the document, then those that routes attach without its naming them.
     pub plugins: Vec<Plugin>,
+    /// One for each pattern; no two patterns conflict.
     pub routes: Vec<Route>,
     /// What no message may show.
     pub secrets: Secrets,
 }
 
+/// An address that clients connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
+    /// Its name in the document; `root` for the field of that name.
     pub name: String,
     /// `[::]` is every address, IPv4 too.
     pub address: SocketAddr,
+    /// What is spoken there.
     pub protocols: Protocols,
 }
 
 /// What clients of a listener may speak; at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protocols {
+    /// HTTP/1.1 and HTTP/1.0.
     pub h1: bool,
     /// HTTP/2 with prior knowledge, without TLS.
     pub h2c: bool,
@@ -55,14 +64,17 @@ pub struct Protocols {
 /// What holds for every listener and every route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpSettings {
+    /// How long to wait for whom.
     pub timeouts: Timeouts,
+    /// How much to accept.
     pub limits: Limits,
+    /// Peers whose word about the client is taken.
     pub trusted_proxies: Vec<IpNetwork>,
     /// Whether to add `Via`.
     pub via: bool,
 }
 
-/// None is zero.
+/// How long to wait for whom. None is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the first byte of a request to the end of its head, and from accept to the first byte.
@@ -95,6 +107,7 @@ impl Default for Timeouts {
     }
 }
 
+/// How much to accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The head of a client's request and of a backend's response.
@@ -124,14 +137,19 @@ impl Default for Limits {
     }
 }
 
+/// Where a line for each request goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AccessLog {
+    /// Nowhere.
     Off,
+    /// To standard output.
     #[default]
     Stdout,
+    /// To the end of a file.
     File(PathBuf),
 }
 
+/// Where the operator reaches the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admin {
     /// For HTTP; none is not at all.

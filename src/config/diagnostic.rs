@@ -80,6 +80,7 @@ impl Problem {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
+    /// Whether the document is refused for it.
     pub severity: Severity,
     /// The JSON pointer (RFC 6901) of the value, empty for the whole document. A field that does not belong or that is
     /// repeated is shown at the object that has it.
@@ -88,7 +89,9 @@ pub struct Diagnostic {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
+    /// What was expected and what was found; lower case, without a full stop, without secrets.
     pub message: String,
+    /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use super::engine::PluginEngine;
-use super::instance::Instance;
+use super::instance::{Fault, FaultKind, Instance};
 use super::limits::PluginLimits;
 use super::load::{LoadError, Plugin};
 
@@ -93,7 +93,7 @@ impl Attachment {
         Instance::new(self).map(drop).map_err(|error| match error {
             super::instance::StartError::Contract(error) => LoadError::WrongType(error).into(),
             super::instance::StartError::Refused(words) => AttachError::Refused(words),
-            super::instance::StartError::Fault(fault) => AttachError::Fault(fault.to_string()),
+            super::instance::StartError::Fault(fault) => AttachError::Fault(fault),
         })
     }
 
@@ -117,5 +117,24 @@ pub enum AttachError {
     Refused(String),
     /// The plugin failed while it was configured.
     #[error("failed while it was configured: {0}")]
-    Fault(String),
+    Fault(Fault),
+}
+
+impl AttachError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Load(error) => error.hint(),
+            Self::Refused(_) => None,
+            Self::Fault(Fault { kind: FaultKind::Memory, .. }) => {
+                Some("give it more by `memory` in the `limits` of the plugin or of this use of it".into())
+            }
+            Self::Fault(Fault { kind: FaultKind::Deadline, .. }) => {
+                Some("give it more by `time` in the `limits` of the plugin or of this use of it".into())
+            }
+            Self::Fault(_) => {
+                Some("that is a fault in the plugin; what it says of its `config` may help to avoid it".into())
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use wasmtime::component::{ComponentNamedList, Lift, Lower, Resource, TypedFunc};
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, Trap, WasmBacktrace};
 
 use super::attachment::Attachment;
 use super::bindings::{self, Outcome};
@@ -12,6 +12,9 @@ use super::host::{Host, RequestHandle, ResponseHandle};
 use super::load::chain;
 use super::reply::{Reply, ReplyError};
 use crate::message::Exchange;
+
+/// Frames of a guest's stack that are worth a place in a log line.
+const SHOWN_FRAMES: usize = 12;
 
 /// What a hook decided.
 #[derive(Debug)]
@@ -184,5 +187,13 @@ fn fault(error: &wasmtime::Error, host: &Host) -> Fault {
         Some(_) => FaultKind::Trap,
         None => FaultKind::Misuse,
     };
-    Fault { kind, detail: format!("{error:?}") }
+    Fault { kind, detail: describe(error) }
+}
+
+/// The cause and where in the guest it came about, on one line.
+fn describe(error: &wasmtime::Error) -> String {
+    let cause = error.chain().last().map_or_else(|| chain(error), ToString::to_string);
+    let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
+    let names: Vec<_> = frames.iter().filter_map(|frame| frame.func_name()).take(SHOWN_FRAMES).collect();
+    if names.is_empty() { cause } else { format!("{cause}, in {}", names.join(" < ")) }
 }

@@ -64,9 +64,9 @@ pub enum LoadError {
     /// It asks for something that the gateway does not have.
     #[error("imports `{0}`, which this gateway does not have")]
     UnknownImport(String),
-    /// It asks for a capability that the document does not grant.
-    #[error("imports the capability `{0}`, which is not granted")]
-    NotGranted(Permission),
+    /// It asks for capabilities that the document does not grant.
+    #[error("imports what is not granted: {}", list(.0))]
+    NotGranted(Vec<Permission>),
     /// It has no hook that the gateway could call.
     #[error("exports no hook of the `cloudcup:filter@0.1.0` contract")]
     NoHook,
@@ -79,7 +79,10 @@ impl LoadError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotGranted(permission) => Some(format!("add \"{permission}\" to its `permissions`")),
+            Self::NotGranted(missing) => {
+                let missing: Vec<_> = missing.iter().map(|permission| format!("\"{permission}\"")).collect();
+                Some(format!("add {} to its `permissions`", missing.join(", ")))
+            }
             Self::CoreModule => Some("make a component of it: wasm-tools component new".into()),
             Self::NoHook => {
                 Some("export `on-request`, `on-response` or `on-finish`, see wit/v0.1/filter.wit".into())
@@ -197,6 +200,7 @@ fn check_imports(
     component: &Component,
     granted: &BTreeSet<Permission>,
 ) -> Result<(), LoadError> {
+    let mut missing = Vec::new();
     let always = ALWAYS.map(|interface| format!("{PACKAGE}/{interface}@{VERSION}"));
     for (name, import) in component.component_type().imports(engine) {
         // A type that a hook's signature mentions is imported too, and carries nothing.
@@ -206,13 +210,16 @@ fn check_imports(
         }
         match Permission::ALL.into_iter().find(|permission| permission.import() == name) {
             None => return Err(LoadError::UnknownImport(name.to_owned())),
-            Some(permission) if !granted.contains(&permission) => {
-                return Err(LoadError::NotGranted(permission));
-            }
+            Some(permission) if !granted.contains(&permission) => missing.push(permission),
             Some(_) => {}
         }
     }
-    Ok(())
+    if missing.is_empty() { Ok(()) } else { Err(LoadError::NotGranted(missing)) }
+}
+
+fn list(permissions: &[Permission]) -> String {
+    let names: Vec<_> = permissions.iter().map(|permission| format!("`{permission}`")).collect();
+    names.join(", ")
 }
 
 fn linker(engine: &Engine, granted: &BTreeSet<Permission>) -> wasmtime::Result<Linker<Host>> {

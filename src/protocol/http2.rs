@@ -1,6 +1,7 @@
 //! HTTP/2 from clients, by hyper. One task per connection and one per stream, all on this worker.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io::Cursor;
 use std::pin::{Pin, pin};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::Request;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -46,14 +47,16 @@ pub(super) async fn serve(io: TcpStream, read: Bytes, connection: Connection, se
         (settings.timeouts.keep_alive, builder(settings))
     };
     let streams = Rc::new(Cell::new(0));
+    let finished = Finished::default();
     let connection = Rc::new(connection);
     let service = service_fn({
-        let (proxy, streams) = (session.proxy.clone(), Rc::clone(&streams));
+        let (proxy, streams, finished) = (session.proxy.clone(), Rc::clone(&streams), Rc::clone(&finished));
         move |request| {
             let (proxy, connection, open) = (proxy.clone(), Rc::clone(&connection), Open::new(&streams));
+            let finished = Rc::clone(&finished);
             async move {
                 let response = proxy.handle(begin(request), &connection).await;
-                Ok::<_, std::convert::Infallible>(response.map(|body| StreamBody { body, _open: open }))
+                Ok::<_, Infallible>(response.map(|body| StreamBody { body: Some(body), finished, _open: open }))
             }
         }
     });
@@ -66,6 +69,7 @@ pub(super) async fn serve(io: TcpStream, read: Bytes, connection: Connection, se
         if let Poll::Ready(served) = serving.as_mut().poll(cx) {
             return Poll::Ready(served);
         }
+        drop(finished.take());
         if !is_ending && (session.drain.is_draining() || idle.poll_expired(cx).is_ready()) {
             is_ending = true;
             serving.as_mut().graceful_shutdown();
@@ -143,9 +147,21 @@ impl Idle {
     }
 }
 
+/// Bodies that hyper has taken the last piece of. It drops a body before it writes that piece, and what is done at the
+/// end of a request would keep the client waiting for it, so their end waits until the connection has written.
+type Finished = Rc<RefCell<Vec<ResponseBody>>>;
+
 struct StreamBody {
-    body: ResponseBody,
+    /// There until it is dropped.
+    body: Option<ResponseBody>,
+    finished: Finished,
     _open: Open,
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        self.finished.borrow_mut().extend(self.body.take());
+    }
 }
 
 impl http_body::Body for StreamBody {
@@ -156,14 +172,14 @@ impl http_body::Body for StreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(ResponseBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(SizeHint::default, ResponseBody::size_hint)
     }
 }

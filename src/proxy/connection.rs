@@ -71,6 +71,8 @@ impl Connection {
 impl KnownHost {
     fn new(value: &HeaderValue, version: Version, connection: &Connection) -> Option<Self> {
         let authority = value.to_str().ok().filter(|authority| is_authority(authority, version))?;
+        // A copy: the value lies in a read buffer, which would be held for as long as the connection is.
+        let value = field_value(authority);
         let element = forwarded_element(connection.peer.ip(), authority);
         let forwarded = Forwarded::new(vec![
             (X_FORWARDED_FOR, connection.peer_value.clone()),
@@ -79,7 +81,7 @@ impl KnownHost {
             (header::FORWARDED, element.clone()),
         ]);
         let name_length = split_port(authority).0.len();
-        Some(Self { value: value.clone(), name_length, element, forwarded: Rc::new(forwarded) })
+        Some(Self { value, name_length, element, forwarded: Rc::new(forwarded) })
     }
 }
 

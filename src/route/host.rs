@@ -99,6 +99,7 @@ fn bracketed(address: Ipv6Addr) -> String {
 
 /// Why the host of a pattern was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each is described by its message")]
 pub enum HostError {
     #[error("host `{0}` has a port: a pattern matches every port, write `{1}`")]
     Port(String, String),

@@ -28,6 +28,7 @@ use std::borrow::Cow;
 
 /// Why a path was refused. The client gets 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each is described by its message")]
 pub enum PathError {
     #[error("path does not start with `/`")]
     NotAbsolute,

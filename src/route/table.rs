@@ -30,12 +30,16 @@ pub struct Table<T> {
 /// What a request matches.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lookup<'t, T> {
+    /// The most specific pattern whose methods match.
     Found {
+        /// Which it is.
         pattern: &'t Pattern,
+        /// What belongs to it.
         value: &'t T,
     },
     /// Host and path match, with these methods only: 405, with these in `Allow`. Sorted, each once.
     MethodNotAllowed(Vec<&'t Method>),
+    /// No pattern matches host and path: 404.
     NotFound,
 }
 

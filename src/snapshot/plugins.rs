@@ -71,7 +71,11 @@ impl Builder<'_> {
             && let Err(error) = attachment.check()
         {
             let message = format!("plugin `{}` {error}", wanted.name);
-            problems.push(Problem::error(&wanted.pointer, self.checked.secrets.redact(&message)));
+            let problem = Problem::error(&wanted.pointer, self.checked.secrets.redact(&message));
+            problems.push(match error.hint() {
+                Some(hint) => problem.hint(hint),
+                None => problem,
+            });
             return None;
         }
         self.attached.attachments.push(attachment);

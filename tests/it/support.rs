@@ -10,7 +10,7 @@ mod wait;
 mod wire;
 
 pub use backend::{Backend, Port};
-pub use client::{Answer, Client, get, post, request};
+pub use client::{Answer, Client, Feed, feed, get, post, request};
 pub use gateway::{Gateway, document};
 pub use guests::{guest, guests};
 pub use wait::{PATIENCE, eventually, found, within};

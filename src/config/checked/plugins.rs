@@ -10,15 +10,20 @@ use serde_json::Value;
 use crate::base::units::ByteSize;
 use crate::config::document::{Isolation, OnError, Permission};
 
+/// A component, whether or not a rule attaches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugin {
+    /// Its name in the document.
     pub name: String,
+    /// Where its bytes are.
     pub source: PluginSource,
+    /// What the document grants it.
     pub permissions: BTreeSet<Permission>,
     /// JSON pointer of its definition, or for a shipped plugin without one of where it is attached first.
     pub pointer: String,
 }
 
+/// Where a component's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PluginSource {
     /// A component, by a path that holds wherever the process stands. Whether it is there has not been looked at.
@@ -32,11 +37,15 @@ pub enum PluginSource {
 pub struct Attachment {
     /// Index in [`Checked::plugins`](super::Checked::plugins).
     pub plugin: usize,
+    /// The plugin's name.
     pub name: String,
     /// May hold secrets, so `Debug` does not show it.
     pub config: Value,
+    /// What happens to a request when the plugin faults.
     pub on_error: OnError,
+    /// Which requests share an instance.
     pub isolation: Isolation,
+    /// What an instance may take.
     pub limits: PluginLimits,
     /// JSON pointer of the attachment.
     pub pointer: String,
@@ -54,6 +63,7 @@ impl fmt::Debug for Attachment {
     }
 }
 
+/// What a plugin may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PluginLimits {
     /// Of one call of a hook.

@@ -223,7 +223,7 @@ struct Control {
 
 /// Sorts the fields into those for the next hop and those for this one (RFC 9110, section 7.6.1).
 fn collect(head: &Bytes, fields: &[Header<'_>]) -> Result<(HeaderMap, Control), HeadError> {
-    let mut headers = HeaderMap::with_capacity(fields.len() + 6);
+    let mut headers = HeaderMap::with_capacity(fields.len());
     let mut control = Control::default();
     let mut nominated = false;
     for field in fields {

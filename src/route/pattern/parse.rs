@@ -130,6 +130,7 @@ fn parse_exact(text: &str) -> Result<Box<str>, PatternError> {
 
 /// Why a pattern was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each is described by its message")]
 pub enum PatternError {
     #[error("pattern is empty")]
     Empty,

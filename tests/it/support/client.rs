@@ -1,15 +1,19 @@
 //! A well-behaved client, by hyper.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 use super::within;
 
@@ -23,6 +27,9 @@ enum Sender<B> {
     Http1(http1::SendRequest<B>),
     Http2(http2::SendRequest<B>),
 }
+
+/// A body that is sent as a test goes on. Dropping the sender ends it.
+pub struct Feed(mpsc::Receiver<Frame<Bytes>>);
 
 /// A response, read to its end.
 #[derive(Debug)]
@@ -42,6 +49,24 @@ pub fn get(path: &str) -> Request<Full<Bytes>> {
 /// A request with a body.
 pub fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
     Request::post(path).body(Full::from(body.into())).expect("a path")
+}
+
+/// A request whose body is what the sender gives.
+pub fn feed(path: &str) -> (mpsc::Sender<Frame<Bytes>>, Request<Feed>) {
+    let (sender, frames) = mpsc::channel(1);
+    (sender, Request::post(path).body(Feed(frames)).expect("a path"))
+}
+
+impl Body for Feed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|frame| frame.map(Ok))
+    }
 }
 
 /// Sends one request on a connection of its own, in HTTP/2 where its version says so, and else in HTTP/1.1.
@@ -94,15 +119,6 @@ where
                 within(sender.send_request(request)).await
             }
         }
-    }
-
-    /// Waits until the connection takes no more requests.
-    pub async fn closed(&mut self) {
-        let is_closed = |sender: &Sender<B>| match sender {
-            Sender::Http1(sender) => sender.is_closed(),
-            Sender::Http2(sender) => sender.is_closed(),
-        };
-        super::eventually(|| std::future::ready(is_closed(&self.sender))).await;
     }
 }
 

@@ -105,6 +105,16 @@ impl Wire {
         self.read.drain(..count).collect()
     }
 
+    /// The next so many bytes. None where the connection ends before.
+    pub async fn try_read_exact(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.read.len() < count {
+            if self.fill().await == 0 {
+                return None;
+            }
+        }
+        Some(self.read.drain(..count).collect())
+    }
+
     /// What is there, or comes next; empty at the end.
     pub async fn read_some(&mut self) -> Vec<u8> {
         if self.read.is_empty() {
@@ -142,12 +152,7 @@ impl Wire {
             return self.read_chunks().await;
         }
         let length = head.field("content-length").map_or(0, |length| length.parse().expect("a number"));
-        while self.read.len() < length {
-            if self.fill().await == 0 {
-                return None;
-            }
-        }
-        Some(self.read.drain(..length).collect())
+        self.try_read_exact(length).await
     }
 
     async fn read_chunks(&mut self) -> Option<Vec<u8>> {
@@ -160,13 +165,8 @@ impl Wire {
                 while !self.read_line().await?.is_empty() {}
                 return Some(body);
             }
-            while self.read.len() < size + 2 {
-                if self.fill().await == 0 {
-                    return None;
-                }
-            }
-            body.extend(self.read.drain(..size));
-            assert_eq!(self.read.drain(..2).collect::<Vec<_>>(), b"\r\n", "a line end behind a chunk");
+            body.extend(self.try_read_exact(size).await?);
+            assert_eq!(self.try_read_exact(2).await?, b"\r\n", "a line end behind a chunk");
         }
     }
 
