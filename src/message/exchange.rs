@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
+use super::http1::FieldLines;
+
 /// The request's head as it will be sent, and the facts beside it. One per request, handed from step to step.
 #[derive(Debug)]
 pub struct Exchange {
@@ -58,6 +60,8 @@ pub struct ResponseHead {
     pub status: StatusCode,
     /// End-to-end fields.
     pub headers: HeaderMap,
+    /// More of them, as a backend wrote them, see [`Self::complete_headers`].
+    pub lines: Option<FieldLines>,
 }
 
 /// The client of one request.
@@ -100,6 +104,14 @@ impl Exchange {
 }
 
 impl ResponseHead {
+    /// Puts the fields that are still lines among the others, for those who look at or change them. A response that
+    /// nobody looks at is spared it.
+    pub fn complete_headers(&mut self) {
+        if let Some(lines) = self.lines.take() {
+            lines.parse_into(&mut self.headers);
+        }
+    }
+
     /// Says when the response was made, which whoever makes one has to (RFC 9110, section 6.6.1).
     pub fn date(&mut self) {
         let now = httpdate::fmt_http_date(std::time::SystemTime::now());

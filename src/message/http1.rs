@@ -11,8 +11,8 @@ mod stream;
 mod write;
 
 pub use framing::{Decoded, Decoder, Framing, FramingError};
-pub use head::{HeadError, HeadLimits, RequestHead, parse_request};
+pub use head::{FieldLines, HeadError, HeadLimits, RequestHead, parse_request};
 pub use received::{Inbound, ReceivedBody};
 pub use roundtrip::{Answer, IdleConnections, Roundtrip, RoundtripError, SentRequest};
 pub use stream::{ReadHeadError, Stream};
-pub use write::{BodyEncoding, encode_data, encode_end, write_response_head};
+pub use write::{BodyEncoding, SentResponse, encode_data, encode_end, write_response_head};

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use super::{Session, http2};
 use crate::message::Body;
 use crate::message::http1::{
-    BodyEncoding, Decoder, Framing, HeadError, HeadLimits, Inbound, ReceivedBody, RequestHead, Stream,
+    BodyEncoding, Decoder, Framing, HeadError, HeadLimits, Inbound, ReceivedBody, RequestHead, SentResponse, Stream,
     parse_request, write_response_head,
 };
 use crate::proxy::{Connection, Failure, ResponseBody, Timeouts};
@@ -158,8 +158,8 @@ impl Http1 {
         for response in interim.take() {
             // HTTP/1.0 has no interim responses (RFC 9110, section 15.2).
             if version != Version::HTTP_10 {
-                let (status, headers) = (response.status(), response.headers());
-                write_response_head(&mut stream.output, version, status, headers, BodyEncoding::None, None);
+                let sent = SentResponse { status: response.status(), headers: response.headers(), lines: &[] };
+                write_response_head(&mut stream.output, version, &sent, BodyEncoding::None, None);
             }
         }
         // What cannot be written now leaves with the response; a transport that failed shows then.

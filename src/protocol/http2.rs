@@ -55,7 +55,10 @@ pub(super) async fn serve(io: TcpStream, read: Bytes, connection: Connection, se
             let (proxy, connection, open) = (proxy.clone(), Rc::clone(&connection), Open::new(&streams));
             let finished = Rc::clone(&finished);
             async move {
-                let response = proxy.handle(begin(request), &connection).await;
+                let mut response = proxy.handle(begin(request), &connection).await;
+                if let Some(lines) = response.body_mut().take_lines() {
+                    lines.parse_into(response.headers_mut());
+                }
                 Ok::<_, Infallible>(response.map(|body| StreamBody { body: Some(body), finished, _open: open }))
             }
         }

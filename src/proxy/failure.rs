@@ -132,7 +132,7 @@ impl Failure {
         if self.reason == Reason::NoHealthyBackend {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        let mut head = ResponseHead { status: self.reason.status(), headers };
+        let mut head = ResponseHead { status: self.reason.status(), headers, lines: None };
         head.date();
         (head, Body::Full(Bytes::from(format!("{body}\n"))))
     }

@@ -14,12 +14,14 @@ use super::forward::Attempts;
 use super::handle::Worker;
 use super::{Reason, View};
 use crate::message::body::Meter;
+use crate::message::http1::FieldLines;
 use crate::message::{Body, BodyError, Exchange};
 use crate::observe::access_log::Entry;
 use crate::plugin::{Chain, Origin, Outcome};
 
 /// A response's body, and with it the end of its request: dropping it finishes the request.
 pub struct ResponseBody {
+    lines: Option<FieldLines>,
     body: Body,
     finish: Box<Finish>,
 }
@@ -143,8 +145,13 @@ impl Drop for Finish {
 }
 
 impl ResponseBody {
-    pub(super) fn new(body: Body, finish: Box<Finish>) -> Self {
-        Self { body, finish }
+    pub(super) fn new(lines: Option<FieldLines>, body: Body, finish: Box<Finish>) -> Self {
+        Self { lines, body, finish }
+    }
+
+    /// Fields that belong to the head and are not among its headers: a protocol that writes lines can write these.
+    pub fn take_lines(&mut self) -> Option<FieldLines> {
+        self.lines.take()
     }
 
     /// Whether the response is one that the gateway made of a request after which the connection has no reading.

@@ -128,11 +128,7 @@ impl Forward<'_> {
         loop {
             match poll_fn(|cx| roundtrip.poll_answer(cx)).await {
                 Ok(Answer::Interim(response)) => self.pass_on(response),
-                Ok(Answer::Final(response)) => {
-                    let (head, ()) = response.into_parts();
-                    let head = ResponseHead { status: head.status, headers: head.headers };
-                    return Ok((head, Body::Backend(roundtrip)));
-                }
+                Ok(Answer::Final(head)) => return Ok((head, Body::Backend(roundtrip))),
                 Err(error) => {
                     let is_safe = is_idempotent(&exchange.method)
                         && matches!(error, RoundtripError::Unanswered(_) | RoundtripError::Truncated);

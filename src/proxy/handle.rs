@@ -134,6 +134,7 @@ impl Proxy {
         let exchange = exchange.as_deref().expect("it is lent for as long as this takes");
         let mut answer = forward.send(cluster, exchange, body, attempts).await?;
         if forward.settings.via {
+            answer.0.complete_headers();
             add_via(&mut answer.0.headers, Version::HTTP_11);
         }
         finish.backend_time = Some(finish.started.elapsed());
@@ -192,7 +193,7 @@ fn answer(end: ChainEnd, finish: &mut Finish) -> (ResponseHead, Body) {
     match end {
         ChainEnd::Reply(reply) => {
             (finish.origin, finish.reason) = (Origin::Plugin, None);
-            let mut head = ResponseHead { status: reply.status, headers: reply.headers };
+            let mut head = ResponseHead { status: reply.status, headers: reply.headers, lines: None };
             head.date();
             (head, Body::full(reply.body))
         }
@@ -208,6 +209,7 @@ fn answer(end: ChainEnd, finish: &mut Finish) -> (ResponseHead, Body) {
 fn respond(mut exchange: Box<Exchange>, view: &View, body: &mut Body, finish: &mut Finish) -> Box<Exchange> {
     let mut chain = std::mem::take(&mut finish.chain);
     if chain.wants_response(&view.instances) {
+        exchange.response.iter_mut().for_each(ResponseHead::complete_headers);
         exchange = chain.on_response(&view.instances, exchange, |exchange, end| {
             let (head, replaced) = answer(end, finish);
             exchange.response = Some(head);
@@ -231,7 +233,7 @@ fn into_response(mut finish: Box<Finish>, mut exchange: Box<Exchange>, body: Bod
     let head = exchange.response.take().unwrap_or_default();
     finish.status = head.status;
     finish.exchange = Some(exchange);
-    let mut response = Response::new(ResponseBody::new(body, finish));
+    let mut response = Response::new(ResponseBody::new(head.lines, body, finish));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response

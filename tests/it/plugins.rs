@@ -45,7 +45,7 @@ async fn refused_in(folder: TempDir, document: Value) -> Vec<Diagnostic> {
 }
 
 /// A component that is part of the repository.
-fn dist(name: &str) -> Vec<u8> {
+pub fn dist(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/dist").join(format!("{name}.wasm"));
     fs::read(&path)
         .unwrap_or_else(|error| panic!("plugins/dist/{name}.wasm: {error}; `cargo xtask plugins` makes it"))

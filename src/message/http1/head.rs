@@ -78,7 +78,10 @@ pub struct RequestHead {
 #[derive(Debug)]
 pub(super) struct ResponseHead {
     pub status: StatusCode,
+    /// Those that are not among `lines`.
     pub headers: HeaderMap,
+    /// End-to-end fields as they came. Most responses pass through without anybody's looking at these.
+    pub lines: FieldLines,
     pub framing: Framing,
     pub keep_alive: bool,
 }
@@ -118,7 +121,11 @@ pub fn parse_request(head: &Bytes, limits: HeadLimits) -> Result<RequestHead, He
         let uri = Uri::from_maybe_shared(head.slice_ref(target.as_bytes()))
             .map_err(|_| HeadError::Malformed("bad request target"))?;
         let version = version(minor)?;
-        let (headers, control) = collect(head, request.headers)?;
+        let control = Control::read(request.headers)?;
+        if control.has_other_expectation {
+            return Err(HeadError::Expectation);
+        }
+        let headers = collect(head, request.headers, &control)?;
         if control.hosts > 1 || (control.hosts == 0 && version == Version::HTTP_11) {
             return Err(HeadError::Malformed("not exactly one host field"));
         }
@@ -157,7 +164,12 @@ pub(super) fn parse_response(
         };
         let status = StatusCode::from_u16(code).map_err(|_| HeadError::Malformed("bad status"))?;
         let version = version(minor)?;
-        let (mut headers, control) = collect(head, response.headers)?;
+        let control = Control::read(response.headers)?;
+        let (mut headers, lines) = if control.nominates {
+            (collect(head, response.headers, &control)?, FieldLines::default())
+        } else {
+            (HeaderMap::new(), FieldLines::of(response.headers, head.len()))
+        };
         let framing = control.framing(version)?;
         let bodiless = to == Method::HEAD || is_bodiless(status);
         // A length that describes what a GET would have had is information; elsewhere it is framing.
@@ -168,7 +180,7 @@ pub(super) fn parse_response(
         }
         let framing = if bodiless { Framing::Length(0) } else { framing.unwrap_or(Framing::UntilClose) };
         let keep_alive = control.keep_alive(version) && framing != Framing::UntilClose;
-        Ok(ResponseHead { status, headers, framing, keep_alive })
+        Ok(ResponseHead { status, headers, lines, framing, keep_alive })
     })
 }
 
@@ -210,7 +222,76 @@ fn parse_error(error: httparse::Error) -> HeadError {
     }
 }
 
-/// What the hop-by-hop fields of a head say.
+/// What a field is to whoever frames messages and forwards them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    ContentLength,
+    TransferEncoding,
+    Connection,
+    Expect,
+    Host,
+    /// It concerns this connection, whether or not `connection` names it (RFC 9110, section 7.6.1).
+    HopByHop,
+    EndToEnd,
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            2 if is("te") => Self::HopByHop,
+            4 if is("host") => Self::Host,
+            6 if is("expect") => Self::Expect,
+            7 if is("trailer") || is("upgrade") => Self::HopByHop,
+            10 if is("connection") => Self::Connection,
+            10 if is("keep-alive") => Self::HopByHop,
+            14 if is("content-length") => Self::ContentLength,
+            16 if is("proxy-connection") => Self::HopByHop,
+            17 if is("transfer-encoding") => Self::TransferEncoding,
+            _ => Self::EndToEnd,
+        }
+    }
+
+    fn is_for_next_hop(self) -> bool {
+        matches!(self, Self::EndToEnd | Self::Host)
+    }
+}
+
+/// Lines of fields that were found well-formed.
+#[derive(Debug, Clone, Default)]
+pub struct FieldLines(Bytes);
+
+impl FieldLines {
+    fn of(fields: &[Header<'_>], size: usize) -> Self {
+        let mut lines = Vec::with_capacity(size);
+        for field in fields.iter().filter(|field| Kind::of(field.name).is_for_next_hop()) {
+            for piece in [field.name.as_bytes(), b": ", field.value, b"\r\n"] {
+                lines.extend_from_slice(piece);
+            }
+        }
+        Self(Bytes::from(lines))
+    }
+
+    /// As they are to be written.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Puts the fields into `headers`.
+    pub fn parse_into(&self, headers: &mut HeaderMap) {
+        let lines = self.0.split(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\r"));
+        for line in lines {
+            let Some(colon) = memchr::memchr(b':', line) else { continue };
+            let name = HeaderName::from_bytes(&line[..colon]);
+            let value = HeaderValue::from_maybe_shared(self.0.slice_ref(line[colon + 1..].trim_ascii()));
+            if let (Ok(name), Ok(value)) = (name, value) {
+                headers.append(name, value);
+            }
+        }
+    }
+}
+
+/// What the fields for this hop say.
 #[derive(Default)]
 struct Control {
     hosts: usize,
@@ -219,44 +300,25 @@ struct Control {
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
+    has_other_expectation: bool,
+    /// `connection` names fields beside its well-known options.
+    nominates: bool,
 }
 
-/// Sorts the fields into those for the next hop and those for this one (RFC 9110, section 7.6.1).
-fn collect(head: &Bytes, fields: &[Header<'_>]) -> Result<(HeaderMap, Control), HeadError> {
+/// The fields for the next hop.
+fn collect(head: &Bytes, fields: &[Header<'_>], control: &Control) -> Result<HeaderMap, HeadError> {
     let mut headers = HeaderMap::with_capacity(fields.len());
-    let mut control = Control::default();
-    let mut nominated = false;
-    for field in fields {
+    for field in fields.iter().filter(|field| Kind::of(field.name).is_for_next_hop()) {
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| HeadError::Malformed("bad field name"))?;
-        let value = field.value;
-        match name {
-            header::CONTENT_LENGTH => control.read_content_length(value)?,
-            header::TRANSFER_ENCODING => control.read_transfer_encoding(value)?,
-            header::CONNECTION => nominated |= control.read_connection(value),
-            header::EXPECT if value.eq_ignore_ascii_case(b"100-continue") => control.expects_continue = true,
-            header::EXPECT => return Err(HeadError::Expectation),
-            _ if is_hop_by_hop(&name) => {}
-            _ => {
-                control.hosts += usize::from(name == header::HOST);
-                let value = HeaderValue::from_maybe_shared(head.slice_ref(value))
-                    .map_err(|_| HeadError::Malformed("bad field value"))?;
-                headers.append(name, value);
-            }
-        }
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
+            .map_err(|_| HeadError::Malformed("bad field value"))?;
+        headers.append(name, value);
     }
-    if nominated {
+    if control.nominates {
         remove_nominated(&mut headers, fields)?;
     }
-    Ok((headers, control))
-}
-
-/// Fields that concern one connection, whether or not `connection` names them.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    match *name {
-        header::TE | header::TRAILER | header::UPGRADE => true,
-        _ => matches!(name.as_str(), "keep-alive" | "proxy-connection"),
-    }
+    Ok(headers)
 }
 
 /// Removes the fields that `connection` names. It may not name what the next hop needs to read the message.
@@ -279,6 +341,24 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 impl Control {
+    fn read(fields: &[Header<'_>]) -> Result<Self, HeadError> {
+        let mut control = Self::default();
+        for field in fields {
+            match Kind::of(field.name) {
+                Kind::EndToEnd | Kind::HopByHop => {}
+                Kind::Host => control.hosts += 1,
+                Kind::ContentLength => control.read_content_length(field.value)?,
+                Kind::TransferEncoding => control.read_transfer_encoding(field.value)?,
+                Kind::Connection => control.nominates |= control.read_connection(field.value),
+                Kind::Expect if field.value.eq_ignore_ascii_case(b"100-continue") => {
+                    control.expects_continue = true;
+                }
+                Kind::Expect => control.has_other_expectation = true,
+            }
+        }
+        Ok(control)
+    }
+
     fn read_content_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
         let digits = !value.is_empty() && value.len() <= 19 && value.iter().all(u8::is_ascii_digit);
         if self.content_length.is_some() || !digits {

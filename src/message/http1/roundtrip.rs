@@ -21,7 +21,7 @@ use super::head::{self, HeadError, HeadLimits};
 use super::stream::ReadHeadError;
 use super::write::write_request_head;
 use super::{BodyEncoding, Decoded, Decoder, Framing, Stream, encode_data, encode_end};
-use crate::message::{Body, BodyError};
+use crate::message::{Body, BodyError, ResponseHead};
 
 /// Where a connection goes when its response has ended, with the moment from which it is unused.
 #[derive(Debug, Default)]
@@ -92,7 +92,7 @@ pub enum Answer {
     /// 1xx: something on the way to the response.
     Interim(Response<()>),
     /// The response; its body is in the roundtrip.
-    Final(Response<()>),
+    Final(ResponseHead),
 }
 
 impl IdleConnections {
@@ -193,11 +193,14 @@ impl Roundtrip {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(RoundtripError::Invalid(HeadError::Malformed("unasked switch of protocols")));
         }
-        let mut response = Response::new(());
-        *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
+        let mut response =
+            ResponseHead { status: head.status, headers: head.headers, lines: Some(head.lines) };
         if head.status.is_informational() {
-            return Ok(Answer::Interim(response));
+            response.complete_headers();
+            let mut interim = Response::new(());
+            *interim.status_mut() = response.status;
+            *interim.headers_mut() = response.headers;
+            return Ok(Answer::Interim(interim));
         }
         self.response = Decoder::new(head.framing, self.limits.bytes);
         self.is_reusable = head.keep_alive;

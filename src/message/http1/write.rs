@@ -37,13 +37,23 @@ pub(super) fn write_request_head(
     buffer.extend_from_slice(b"\r\n");
 }
 
-/// Writes a response's head to `output`. `headers` must not have framing fields of their own, but for the
+/// The head of a response on its way to a client.
+#[derive(Debug)]
+pub struct SentResponse<'a> {
+    /// The status.
+    pub status: StatusCode,
+    /// End-to-end fields.
+    pub headers: &'a HeaderMap,
+    /// More of them, as lines.
+    pub lines: &'a [u8],
+}
+
+/// Writes a response's head to `output`. The headers must not have framing fields of their own, but for the
 /// `content-length` of a response that has no body.
 pub fn write_response_head(
     output: &mut Output,
     version: Version,
-    status: StatusCode,
-    headers: &HeaderMap,
+    response: &SentResponse<'_>,
     encoding: BodyEncoding,
     connection: Option<&'static str>,
 ) {
@@ -51,9 +61,10 @@ pub fn write_response_head(
     buffer.reserve(HEAD_SIZE);
     // A gateway answers with its own version, but HTTP/1.0 clients may not understand anything newer.
     buffer.extend_from_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    let reason = status.canonical_reason().unwrap_or_default();
-    put(buffer, &[status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"]);
-    write_fields(buffer, headers);
+    let reason = response.status.canonical_reason().unwrap_or_default();
+    put(buffer, &[response.status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"]);
+    write_fields(buffer, response.headers);
+    buffer.extend_from_slice(response.lines);
     write_framing(buffer, encoding);
     if let Some(option) = connection {
         put(buffer, &[b"connection: ", option.as_bytes(), b"\r\n"]);

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version, header};
 use http_body::{Body as _, Frame};
 
 use super::{Bounds, Http1};
-use crate::message::http1::{BodyEncoding, Stream, encode_data, encode_end, write_response_head};
+use crate::message::http1::{BodyEncoding, SentResponse, Stream, encode_data, encode_end, write_response_head};
 use crate::message::BodyError;
 use crate::proxy::ResponseBody;
 
@@ -49,7 +49,8 @@ impl Http1 {
         keep_alive: bool,
         bounds: &Bounds,
     ) -> Sent {
-        let (head, body) = response.into_parts();
+        let (head, mut body) = response.into_parts();
+        let lines = body.take_lines().unwrap_or_default();
         let encoding = encoding(method, version, head.status, &head.headers, &body);
         let keep_alive = keep_alive
             && encoding != BodyEncoding::Close
@@ -66,7 +67,8 @@ impl Http1 {
             // From here on the final status is what a waiting client gets.
             inbound.awaits_continue = false;
             let output = &mut inbound.stream.output;
-            write_response_head(output, version, head.status, &head.headers, encoding, connection);
+            let sent = SentResponse { status: head.status, headers: &head.headers, lines: lines.as_bytes() };
+            write_response_head(output, version, &sent, encoding, connection);
         }
         let is_ended = *method == Method::HEAD || encoding == BodyEncoding::None;
         let idle = bounds.timeouts.client_idle;
