@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::admin::{Admin, SocketError, Sources, default_socket, open_socket};
 use crate::config::Checked;
 use crate::plugin::PluginEngine;
-use crate::reload::{Counts, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all, files, listeners, load};
+use crate::reload::{Counts, Current, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all, files, listeners, load};
 use crate::snapshot;
 use crate::upstream::Health;
 use crate::worker::Worker;
@@ -32,6 +32,7 @@ pub struct App {
     pub admin: Option<SocketAddr>,
     /// What the document's author may have meant otherwise.
     pub warnings: Vec<String>,
+    current: Current,
     reloads: Requests,
     is_ready: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
@@ -77,9 +78,9 @@ impl App {
             (spec.name.to_string(), bound.unwrap_or(spec.address))
         });
         let addresses = addresses.collect();
+        let listener = open_admin_address(&checked).await?;
         let path = checked.admin.socket.clone().unwrap_or_else(default_socket);
         let socket = open_socket(&path)?;
-        let listener = open_admin_address(&checked).await?;
         let admin = listener.as_ref().and_then(|listener| listener.local_addr().ok());
 
         let current = Arc::new(ArcSwap::from(snapshot));
@@ -106,12 +107,15 @@ impl App {
         if let Some(listener) = listener {
             services.spawn(api.serve_address(listener));
         }
-        services.spawn(keeper.run(move |name| current.load().cluster(name).cloned()));
+        services.spawn(keeper.run({
+            let current = Arc::clone(&current);
+            move |name| current.load().cluster(name).cloned()
+        }));
         let (stop, stopped) = oneshot::channel();
         watch.follow(files(&checked).collect());
         let reloader = tokio::spawn(keep_reloading(reloader, waiting, watch, stopped));
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-        Ok(Self { addresses, socket: path, admin, warnings, reloads, is_ready, stop, reloader, services })
+        Ok(Self { addresses, socket: path, admin, warnings, current, reloads, is_ready, stop, reloader, services })
     }
 
     /// Reloads the document, as `cupctl reload` does.
@@ -134,6 +138,10 @@ impl App {
         let deadline = Instant::now() + reloader.drain();
         let stopping = reloader.into_workers().into_iter().map(|mut worker| async move { worker.stop(deadline).await });
         let cut_off = stopping.collect::<JoinSet<_>>().join_all().await.into_iter().sum();
+        if let Some(sink) = self.current.load_full().access_log.clone() {
+            // Of a writer that cannot write the log has told already.
+            let _ = tokio::task::spawn_blocking(move || sink.flush()).await;
+        }
         drop(self.services);
         if let Err(error) = std::fs::remove_file(&self.socket) {
             warn!(socket = %self.socket.display(), %error, "admin socket is left behind");

@@ -4,6 +4,7 @@ pub mod address;
 pub mod backoff;
 pub mod buffers;
 pub mod drain;
+pub mod files;
 pub mod network;
 pub mod timer;
 pub mod units;

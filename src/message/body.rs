@@ -48,6 +48,9 @@ pub enum BodyError {
     /// The transport failed.
     #[error("the connection failed: {0}")]
     Io(#[from] io::Error),
+    /// The request's body failed while the response's was on its way.
+    #[error("the request's body failed: {0}")]
+    Request(Box<BodyError>),
     /// The HTTP/2 stream failed.
     #[error("the stream failed: {0}")]
     Http2(#[from] hyper::Error),

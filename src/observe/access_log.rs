@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header;
@@ -25,6 +25,8 @@ const QUEUE: usize = 256;
 /// How often the writer looks whether its file was moved away, and how often it complains.
 const LOOK: Duration = Duration::from_secs(1);
 const COMPLAIN: Duration = Duration::from_secs(30);
+/// How long a stopping gateway waits for its last lines.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +41,15 @@ pub enum Target {
 #[derive(Debug)]
 pub struct Sink {
     target: Target,
-    batches: SyncSender<Batch>,
+    messages: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Write(Batch),
+    /// Answered when everything before it was written.
+    Flush(SyncSender<()>),
 }
 
 #[derive(Debug)]
@@ -113,17 +122,31 @@ struct Verdict<'a> {
 impl Sink {
     /// Opens the target and starts its writer. A file that cannot be opened is an error here and now.
     pub fn open(target: Target) -> io::Result<Arc<Self>> {
-        let (batches, waiting) = sync_channel(QUEUE);
+        let (messages, waiting) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let output = Output::open(&target)?;
         let writer = Writer { output, dropped: Arc::clone(&dropped), complained: None };
         std::thread::Builder::new().name("access-log".into()).spawn(move || writer.run(&waiting))?;
-        Ok(Arc::new(Self { target, batches, dropped }))
+        Ok(Arc::new(Self { target, messages, dropped }))
     }
 
     /// Where it writes to.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Waits until everything that was handed over is written, though not for a disk that hangs. Blocks.
+    pub fn flush(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let (answer, written) = sync_channel(1);
+        while let Err(TrySendError::Full(_)) = self.messages.try_send(Message::Flush(answer.clone())) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // Without an answer there is nobody left who could write.
+        let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 
     /// Lines that were dropped since it was opened.
@@ -161,7 +184,7 @@ impl AccessLog {
     fn hand_over(&self, gathered: &mut Batch) {
         let batch = Batch { bytes: std::mem::take(&mut gathered.bytes), lines: std::mem::take(&mut gathered.lines) };
         let lines = batch.lines;
-        if self.sink.batches.try_send(batch).is_err() {
+        if self.sink.messages.try_send(Message::Write(batch)).is_err() {
             self.sink.dropped.fetch_add(lines, Relaxed);
         }
     }
@@ -215,10 +238,11 @@ enum Output {
 }
 
 impl Writer {
-    fn run(mut self, waiting: &Receiver<Batch>) {
+    fn run(mut self, waiting: &Receiver<Message>) {
         loop {
             match waiting.recv_timeout(LOOK) {
-                Ok(batch) => {
+                Ok(Message::Flush(answer)) => drop(answer.try_send(())),
+                Ok(Message::Write(batch)) => {
                     if let Err(error) = self.output.write(&batch.bytes) {
                         self.dropped.fetch_add(batch.lines, Relaxed);
                         self.complain(&error);

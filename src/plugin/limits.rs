@@ -7,7 +7,7 @@ use wasmtime::ResourceLimiter;
 /// Bounds on one instance of a plugin, from the document.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PluginLimits {
-    /// Time that one hook may take. It is looked at every [`super::engine::TICK`].
+    /// Time that one hook may take. It is looked at every five milliseconds.
     pub time: Duration,
     /// Bytes of linear memory, all memories of the component together.
     pub memory: usize,

@@ -109,7 +109,8 @@ impl Http1 {
     async fn exchange(&self, head: RequestHead, bounds: &Bounds) -> bool {
         let (method, version, keep_alive) = (head.method.clone(), head.version, head.keep_alive);
         let request = self.begin(head, bounds);
-        let Some(response) = self.handle(request, version).await else { return false };
+        let response = self.handle(request, version).await;
+        let Some(response) = response.filter(|response| !response.body().is_for_nobody()) else { return false };
         match self.respond(response, &method, version, keep_alive, bounds).await {
             Sent::Reusable if self.finish_reading(bounds).await => return true,
             Sent::Reusable | Sent::Last | Sent::Broken => self.linger().await,

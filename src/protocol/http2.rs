@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::Request;
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -23,6 +23,7 @@ use tracing::debug;
 
 use super::Session;
 use crate::base::timer::Timer;
+use crate::message::http1::HeadError;
 use crate::message::{Body, BodyError};
 use crate::proxy::{Connection, ResponseBody, Settings};
 
@@ -41,10 +42,10 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnWorker {
 
 /// Serves a connection, of which `read` was read already, until it ends.
 pub(super) async fn serve(io: TcpStream, read: Bytes, connection: Connection, session: Session) {
-    let (keep_alive, builder) = {
+    let (keep_alive, most_fields, builder) = {
         let view = session.proxy.view();
         let settings = &view.snapshot.settings;
-        (settings.timeouts.keep_alive, builder(settings))
+        (settings.timeouts.keep_alive, settings.head.fields, builder(settings))
     };
     let streams = Rc::new(Cell::new(0));
     let finished = Finished::default();
@@ -55,11 +56,15 @@ pub(super) async fn serve(io: TcpStream, read: Bytes, connection: Connection, se
             let (proxy, connection, open) = (proxy.clone(), Rc::clone(&connection), Open::new(&streams));
             let finished = Rc::clone(&finished);
             async move {
-                let mut response = proxy.handle(begin(request), &connection).await;
-                if let Some(lines) = response.body_mut().take_lines() {
-                    lines.parse_into(response.headers_mut());
-                }
-                Ok::<_, Infallible>(response.map(|body| StreamBody { body: Some(body), finished, _open: open }))
+                let is_head = request.method() == Method::HEAD;
+                let response = if request.headers().len() > most_fields {
+                    proxy.refuse(&HeadError::TooManyFields.into(), &connection)
+                } else {
+                    proxy.handle(begin(request), &connection).await
+                };
+                let (response, is_ended) = end(response, is_head);
+                let stream = |body| StreamBody { body: Some(body), is_ended, finished, _open: open };
+                Ok::<_, Infallible>(response.map(stream))
             }
         }
     });
@@ -103,6 +108,26 @@ fn begin(request: Request<Incoming>) -> Request<Body> {
     }
     join_cookies(&mut head.headers);
     Request::from_parts(head, Body::Http2(body))
+}
+
+/// Completes a response's head. True when no body follows it: hyper would send that of a HEAD, and it asks no body that
+/// is at its end for its end.
+fn end(mut response: Response<ResponseBody>, is_head: bool) -> (Response<ResponseBody>, bool) {
+    if let Some(lines) = response.body_mut().take_lines() {
+        lines.parse_into(response.headers_mut());
+    }
+    let is_bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let is_ended = is_head || is_bodiless || response.body().is_end_stream();
+    if is_head && !is_bodiless {
+        let length = response.body().size_hint().exact().filter(|length| *length > 0);
+        if let Some(length) = length {
+            response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+        }
+    }
+    if is_ended {
+        response.body_mut().complete();
+    }
+    (response, is_ended)
 }
 
 /// Clients split `cookie` for compression; outside of HTTP/2 it is one field (RFC 9113, section 8.2.3).
@@ -157,6 +182,7 @@ type Finished = Rc<RefCell<Vec<ResponseBody>>>;
 struct StreamBody {
     /// There until it is dropped.
     body: Option<ResponseBody>,
+    is_ended: bool,
     finished: Finished,
     _open: Open,
 }
@@ -175,11 +201,14 @@ impl http_body::Body for StreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(ResponseBody::is_end_stream)
+        self.is_ended || self.body.as_ref().is_none_or(ResponseBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -151,7 +151,9 @@ impl From<BodyError> for Failure {
             BodyError::Malformed(_) => Reason::BadBody,
             BodyError::Idle => Reason::BodyTimeout,
             BodyError::TooLarge => Reason::BodyTooLarge,
-            BodyError::Closed | BodyError::Io(_) | BodyError::Http2(_) => Reason::ClientClosed,
+            BodyError::Closed | BodyError::Io(_) | BodyError::Http2(_) | BodyError::Request(_) => {
+                Reason::ClientClosed
+            }
         };
         Self::new(reason, error.to_string())
     }

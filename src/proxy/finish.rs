@@ -159,6 +159,11 @@ impl ResponseBody {
         self.finish.reason.is_some_and(Reason::breaks_connection)
     }
 
+    /// The client left in the middle of its request, so there is nobody to answer.
+    pub fn is_for_nobody(&self) -> bool {
+        self.finish.reason == Some(Reason::ClientClosed)
+    }
+
     /// The transport failed after the body's last piece was taken: the client has not got all of it.
     pub fn abort(&mut self) {
         self.finish.is_complete = false;
@@ -184,7 +189,8 @@ impl http_body::Body for ResponseBody {
                 self.finish.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.finish.is_complete = self.body.is_end_stream();
             }
-            Some(Err(_)) => self.finish.backend_failed = true,
+            // The rest of a request that the client did not send is not the backend's fault.
+            Some(Err(error)) => self.finish.backend_failed = !matches!(error, BodyError::Request(_)),
             None => self.finish.is_complete = true,
         }
         Poll::Ready(frame)

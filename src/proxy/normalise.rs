@@ -75,6 +75,9 @@ fn apply(exchange: &mut Exchange, connection: &Connection, settings: &Settings) 
 fn agree_on_authority(exchange: &mut Exchange, connection: &Connection) -> Result<Rc<KnownHost>, Failure> {
     let failure = |message: &str| Failure::new(Reason::BadAuthority, message);
     let host = exchange.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    if exchange.headers.get_all(header::HOST).iter().nth(1).is_some() {
+        return Err(failure("more than one host field is given"));
+    }
     let scheme = exchange.uri.scheme_str();
     if exchange.uri.authority().is_some() && !matches!(scheme, Some("http" | "https")) {
         return Err(Failure::new(Reason::BadPath, "the target is not one of an http resource"));
@@ -106,6 +109,11 @@ fn agree_on_authority(exchange: &mut Exchange, connection: &Connection) -> Resul
 fn make_path_safe(exchange: &mut Exchange) -> Result<(), Failure> {
     let refused = |error: &dyn std::fmt::Display| Failure::new(Reason::BadPath, format!("the path is refused: {error}"));
     let is_path = exchange.uri.path_and_query().is_some_and(|target| target.as_str().starts_with('/'));
+    // Only the absolute form of HTTP/1.1 may come without a path (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
+    let may_be_empty = exchange.uri.authority().is_some() && exchange.client.version != Version::HTTP_2;
+    if !is_path && !may_be_empty {
+        return Err(refused(&"it does not begin with `/`"));
+    }
     let normal = match path::normalise(exchange.uri.path()) {
         Ok(Cow::Borrowed(_)) if is_path => None,
         Ok(path) => Some(path.into_owned()),

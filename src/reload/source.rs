@@ -6,8 +6,12 @@ use std::{env, fs};
 
 use thiserror::Error;
 
+use crate::base::files::read_bounded;
 use crate::config::{self, Checked, Diagnostic, Environment, Problem};
 use crate::plugin::shipped;
+
+/// Bytes of a document.
+const LARGEST_DOCUMENT: u64 = 64 << 20;
 
 /// A document that passed its check.
 #[derive(Debug, Clone)]
@@ -36,7 +40,7 @@ pub fn load(path: &Path) -> Result<Loaded, SourceError> {
     let unreadable = |error: std::io::Error| {
         SourceError::Unreadable(format!("cannot read the document {}: {error}", path.display()))
     };
-    let bytes = fs::read(path).map_err(unreadable)?;
+    let bytes = read_bounded(path, LARGEST_DOCUMENT).map_err(unreadable)?;
     let path = fs::canonicalize(path).map_err(unreadable)?;
     let text = config::text(&bytes).map_err(|error| SourceError::Rejected(vec![error]))?;
     let names = shipped::names();

@@ -1,10 +1,9 @@
 //! Loading the plugins of a document and attaching them to its rules.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::Arc;
-use std::{fs, io};
 
+use crate::base::files::read_bounded;
 use crate::config::{self, Checked, PluginSource, Problem};
 use crate::plugin::{
     Attachment, AttachmentSpec, Digest, Isolation, OnError, Permission, Plugin, PluginEngine, PluginLimits, shipped,
@@ -95,7 +94,7 @@ fn load(
     let mut permissions: BTreeSet<Permission> = wanted.permissions.iter().map(live_permission).collect();
     let problem = |message: String| Problem::error(&wanted.pointer, message);
     let bytes = match &wanted.source {
-        PluginSource::File(path) => read(path).map_err(|error| {
+        PluginSource::File(path) => read_bounded(path, LARGEST_COMPONENT).map_err(|error| {
             let message = format!("plugin `{}` cannot be read from {}: {error}", wanted.name, path.display());
             problem(secrets.redact(&message))
                 .hint("`source` is the path of a component, a .wasm file, relative to the document's folder")
@@ -122,18 +121,6 @@ fn load(
             None => found,
         }
     })
-}
-
-/// Reads a regular file of a size that a component may have: a pipe would block, and a device would never end.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    if metadata.len() > LARGEST_COMPONENT {
-        return Err(io::Error::other(format!("it is larger than {LARGEST_COMPONENT} bytes")));
-    }
-    fs::read(path)
 }
 
 fn spec(wanted: &config::Attachment) -> AttachmentSpec {

@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::head::{self, HeadError, HeadLimits};
-use super::stream::ReadHeadError;
+use super::stream::{Output, ReadHeadError};
 use super::write::write_request_head;
 use super::{BodyEncoding, Decoded, Decoder, Framing, Stream, encode_data, encode_end};
 use crate::message::{Body, BodyError, ResponseHead};
@@ -64,6 +64,8 @@ struct Sending {
     encoding: BodyEncoding,
     is_untouched: bool,
     is_done: bool,
+    /// The backend takes no more of it. It may have said why, so that is no answer yet.
+    failure: Option<io::Error>,
 }
 
 /// Why there is no response.
@@ -153,7 +155,7 @@ impl Roundtrip {
             method: request.method.clone(),
             limits,
             idle,
-            request: Sending { body, encoding, is_untouched: true, is_done },
+            request: Sending { body, encoding, is_untouched: true, is_done, failure: None },
             response: Decoder::new(Framing::UntilClose, limits.bytes),
             is_reusable: false,
             home,
@@ -163,27 +165,24 @@ impl Roundtrip {
     /// Sends and waits for the next head. After [`Answer::Final`] the body is to be polled, not this.
     pub fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, RoundtripError>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Err(RoundtripError::Truncated)) };
-        let sent = self.request.poll_send(stream, cx);
-        if let Poll::Ready(Err(SendError::Body(error))) = sent {
+        if let Poll::Ready(Err(error)) = self.request.poll_send(stream, cx) {
             return Poll::Ready(Err(RoundtripError::RequestBody(error)));
         }
+        let closed = |sending: &mut Sending, error: io::Error| {
+            RoundtripError::Unanswered(sending.failure.take().unwrap_or(error))
+        };
         match stream.poll_head(cx, self.limits.bytes) {
             Poll::Ready(Ok(Some(head))) => Poll::Ready(self.accept_head(&head)),
             Poll::Ready(Ok(None)) => {
-                let closed = io::Error::from(io::ErrorKind::UnexpectedEof);
-                Poll::Ready(Err(RoundtripError::Unanswered(closed)))
+                Poll::Ready(Err(closed(&mut self.request, io::ErrorKind::UnexpectedEof.into())))
             }
             Poll::Ready(Err(ReadHeadError::Io(error))) if stream.input.is_empty() => {
-                Poll::Ready(Err(RoundtripError::Unanswered(error)))
+                Poll::Ready(Err(closed(&mut self.request, error)))
             }
             Poll::Ready(Err(ReadHeadError::Head(error))) => Poll::Ready(Err(RoundtripError::Invalid(error))),
             Poll::Ready(Err(_)) => Poll::Ready(Err(RoundtripError::Truncated)),
-            // A backend that refuses a body answers and stops reading, so only now does a failed write count.
-            Poll::Pending => match sent {
-                Poll::Ready(Err(SendError::Io(error))) => Poll::Ready(Err(RoundtripError::Unanswered(error))),
-                _ if self.request.awaits_client(stream) => Poll::Pending,
-                _ => stream.poll_silence(cx, self.idle).map(|()| Err(RoundtripError::Timeout)),
-            },
+            Poll::Pending if self.request.awaits_client(stream) => Poll::Pending,
+            Poll::Pending => stream.poll_silence(cx, self.idle).map(|()| Err(RoundtripError::Timeout)),
         }
     }
 
@@ -219,12 +218,7 @@ impl Roundtrip {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
         let frame = match self.request.poll_send(stream, cx) {
-            Poll::Ready(Err(SendError::Body(error))) => Some(Err(error)),
-            // The backend may have said all it wants to say and stopped reading: its response stands.
-            Poll::Ready(Err(SendError::Io(_))) => {
-                self.is_reusable = false;
-                ready!(self.poll_response(cx))
-            }
+            Poll::Ready(Err(error)) => Some(Err(BodyError::Request(Box::new(error)))),
             _ => ready!(self.poll_response(cx)),
         };
         if matches!(frame, Some(Err(_))) {
@@ -264,7 +258,7 @@ impl Roundtrip {
             return;
         }
         let Some(stream) = self.stream.take() else { return };
-        let is_sent = self.request.is_done && stream.output.is_empty();
+        let is_sent = self.request.is_done && self.request.failure.is_none() && stream.output.is_empty();
         if is_sent
             && self.is_reusable
             && stream.input.is_empty()
@@ -284,11 +278,12 @@ impl Roundtrip {
 }
 
 impl Sending {
-    /// Moves the request on. Pending when the client or the backend has to do something first.
-    fn poll_send(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    /// Moves the request on. Pending when the client or the backend has to do something first; an error is that of the
+    /// request's own body.
+    fn poll_send(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         loop {
             if self.is_done || stream.output.has_chunk() {
-                ready!(stream.poll_flush(cx)).map_err(SendError::Io)?;
+                ready!(self.poll_flush(stream, cx));
                 if self.is_done {
                     return Poll::Ready(Ok(()));
                 }
@@ -296,13 +291,24 @@ impl Sending {
             self.is_untouched = false;
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => {
-                    ready!(stream.poll_flush(cx)).map_err(SendError::Io)?;
+                    ready!(self.poll_flush(stream, cx));
                     return Poll::Pending;
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(SendError::Body(error))),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(frame) => self.encode(stream, frame.and_then(Result::ok)),
             }
         }
+    }
+
+    /// A backend that refuses a body answers and stops reading: what it says counts for more than our failed write, so
+    /// that only ends the sending.
+    fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
+        if let Err(error) = ready!(stream.poll_flush(cx)) {
+            stream.output = Output::default();
+            self.failure = Some(error);
+            self.is_done = true;
+        }
+        Poll::Ready(())
     }
 
     fn encode(&mut self, stream: &mut Stream, frame: Option<Frame<Bytes>>) {
@@ -330,11 +336,6 @@ impl Sending {
         }
         awaits
     }
-}
-
-enum SendError {
-    Body(BodyError),
-    Io(io::Error),
 }
 
 /// A body of unknown length is chunked; the absence of one is only said for methods that are expected to have one.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::body::Frame;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -238,11 +239,10 @@ async fn a_backend_that_takes_no_connection_in_time_is_a_504() {
     assert!(attempts > 2, "the full one was never asked");
 }
 
-#[tokio::test]
-async fn a_client_that_does_not_read_is_let_go() {
+/// Tells when it can write no more of a large response.
+fn large_responses(ended: mpsc::Sender<()>) -> Backend {
     const LENGTH: usize = 100 << 20;
-    let (ended, told) = tokio::sync::mpsc::unbounded_channel();
-    let backend = Backend::with(move |mut wire| {
+    Backend::with(move |mut wire| {
         let ended = ended.clone();
         async move {
             wire.read_head().await;
@@ -253,17 +253,28 @@ async fn a_client_that_does_not_read_is_let_go() {
                     break;
                 }
             }
-            ended.send(()).expect("the test waits");
+            ended.send(()).await.expect("the test waits");
         }
-    });
-    let mut told = told;
+    })
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_let_go() {
+    let (ended, mut told) = mpsc::channel(1);
+    let backend = large_responses(ended);
     let gateway = before_with(&backend, timeouts(&["client_idle"])).await;
     let mut wire = Wire::connect(gateway.address()).await;
     wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     shortly(told.recv()).await;
     let line = &gateway.logged(1).await[0];
     assert_eq!((&line["status"], &line["complete"]), (&200.into(), &false.into()));
-    // The same over HTTP/2, where the window of a stream is what a client does not open.
+}
+
+#[tokio::test]
+async fn an_http2_client_that_opens_no_window_is_let_go() {
+    let (ended, mut told) = mpsc::channel(1);
+    let backend = large_responses(ended);
+    let gateway = before_with(&backend, timeouts(&["client_idle"])).await;
     let mut client: Client = Client::http2(gateway.address()).await.expect("it speaks HTTP/2");
     let response = client.begin(get("/")).await.expect("a head");
     shortly(told.recv()).await;
