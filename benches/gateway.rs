@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloud_cup::base::buffers;
-use cloud_cup::message::http1::{BodyEncoding, HeadLimits, Stream, parse_request, write_response_head};
+use cloud_cup::message::http1::{
+    BodyEncoding, HeadLimits, SentResponse, Stream, parse_request, write_response_head,
+};
 use cloud_cup::message::{Client, Exchange, ResponseHead};
 use cloud_cup::observe::metrics::PluginMetrics;
 use cloud_cup::plugin::{
@@ -76,14 +78,20 @@ fn heads(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| bencher.iter(|| parse_request(black_box(&head), limits)));
     }
     let mut stream = stream();
-    let headers = response_headers();
-    group.bench_function("write/response", |bencher| {
-        bencher.iter(|| {
-            let (version, status, length) = (Version::HTTP_11, StatusCode::OK, BodyEncoding::Length(1024));
-            write_response_head(&mut stream.output, version, status, black_box(&headers), length, None);
-            stream.output.buffer().clear();
+    let (parsed, none) = (response_headers(), HeaderMap::new());
+    let lines =
+        b"date: Thu, 01 Jan 2026 00:00:00 GMT\r\nserver: backend\r\ncontent-type: application/json\r\n\
+        cache-control: no-store\r\netag: \"5f3c-61d2a\"\r\nvary: accept-encoding\r\n";
+    for (name, headers, lines) in [("write/fields", &parsed, &b""[..]), ("write/lines", &none, lines)] {
+        let response = SentResponse { status: StatusCode::OK, headers, lines };
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let length = BodyEncoding::Length(1024);
+                write_response_head(&mut stream.output, Version::HTTP_11, black_box(&response), length, None);
+                stream.output.buffer().clear();
+            });
         });
-    });
+    }
     buffers::give_back(stream.output.buffer());
     group.finish();
 }
@@ -222,6 +230,6 @@ fn exchange() -> Box<Exchange> {
         route: Some("/api/*".into()),
         parameters: Vec::new(),
         attributes: Vec::new(),
-        response: Some(ResponseHead { status: StatusCode::OK, headers: response_headers() }),
+        response: Some(ResponseHead { headers: response_headers(), ..ResponseHead::default() }),
     })
 }

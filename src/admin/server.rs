@@ -18,12 +18,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use super::status::Sources;
 use crate::reload::Requests;
 
-/// Connections served at one time; more of them wait.
+/// Connections served at one time at each door; more of them wait.
 const CONNECTIONS: usize = 64;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -33,7 +34,6 @@ pub struct Admin {
     sources: Arc<Sources>,
     reloads: Requests,
     is_ready: Arc<AtomicBool>,
-    places: Arc<Semaphore>,
 }
 
 /// Who may ask for what.
@@ -45,37 +45,50 @@ enum Access {
     Observe,
 }
 
+/// One way in. Each has places of its own, so that a crowd at one does not keep the operator from the other.
+struct Door {
+    access: Access,
+    places: Arc<Semaphore>,
+    connections: JoinSet<()>,
+}
+
+impl Door {
+    fn new(access: Access) -> Self {
+        Self { access, places: Arc::new(Semaphore::new(CONNECTIONS)), connections: JoinSet::new() }
+    }
+}
+
 impl Admin {
     /// An admin API over these sources.
     pub fn new(sources: Sources, reloads: Requests, is_ready: Arc<AtomicBool>) -> Self {
-        Self { sources: Arc::new(sources), reloads, is_ready, places: Arc::new(Semaphore::new(CONNECTIONS)) }
+        Self { sources: Arc::new(sources), reloads, is_ready }
     }
 
     /// Serves the unix socket for ever. Dropping it ends the requests under way.
     pub async fn serve_socket(self, socket: UnixListener) {
-        let mut connections = tokio::task::JoinSet::new();
+        let mut door = Door::new(Access::Full);
         loop {
             let accepted = socket.accept().await.map(|(io, _)| io);
-            self.clone().admit(accepted, Access::Full, &mut connections).await;
+            self.clone().admit(accepted, &mut door).await;
         }
     }
 
     /// Serves an address for ever. Dropping it ends the requests under way.
     pub async fn serve_address(self, listener: TcpListener) {
-        let mut connections = tokio::task::JoinSet::new();
+        let mut door = Door::new(Access::Observe);
         loop {
             let accepted = listener.accept().await.map(|(io, _): (_, SocketAddr)| io);
-            self.clone().admit(accepted, Access::Observe, &mut connections).await;
+            self.clone().admit(accepted, &mut door).await;
         }
     }
 
     async fn admit(
         self,
         accepted: io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
-        access: Access,
-        connections: &mut tokio::task::JoinSet<()>,
+        door: &mut Door,
     ) {
-        while connections.try_join_next().is_some() {}
+        let access = door.access;
+        while door.connections.try_join_next().is_some() {}
         let io = match accepted {
             Ok(io) => io,
             Err(error) => {
@@ -83,8 +96,8 @@ impl Admin {
                 return tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
-        connections.spawn(async move {
+        let Ok(place) = Arc::clone(&door.places).acquire_owned().await else { return };
+        door.connections.spawn(async move {
             let service = service_fn(|request| self.answer(request, access));
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())

@@ -5,10 +5,13 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use thiserror::Error;
+
+use crate::base::timer::Timer;
 
 use super::http1::{FramingError, ReceivedBody, Roundtrip};
 
@@ -23,11 +26,38 @@ pub enum Body {
     /// From a client that speaks HTTP/1.1.
     Received(ReceivedBody),
     /// From a client that speaks HTTP/2.
-    Http2(hyper::body::Incoming),
+    Http2(Box<Http2Body>),
     /// Another one, counted on its way.
     Metered(Box<Body>, Rc<Meter>),
     /// From a backend, together with the rest of the request that is still on its way there.
     Backend(Box<Roundtrip>),
+}
+
+/// A body from a client that speaks HTTP/2, which may be silent for so long and no longer.
+#[derive(Debug)]
+pub struct Http2Body {
+    incoming: hyper::body::Incoming,
+    idle: Duration,
+    silence: Timer,
+    is_silent: bool,
+}
+
+impl Http2Body {
+    /// hyper's body, held to a deadline.
+    pub fn new(incoming: hyper::body::Incoming, idle: Duration) -> Self {
+        Self { incoming, idle, silence: Timer::default(), is_silent: false }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
+            self.is_silent = false;
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
+        }
+        if !std::mem::replace(&mut self.is_silent, true) {
+            self.silence.set(self.idle);
+        }
+        self.silence.poll_expired(cx).map(|()| Some(Err(BodyError::Idle)))
+    }
 }
 
 /// Why a body ended early.
@@ -108,7 +138,7 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Self::Received(body) => body.poll_frame(cx),
-            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::from),
+            Self::Http2(body) => body.poll_frame(cx),
             Self::Metered(body, meter) => {
                 let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
                 Poll::Ready(frame.map(|frame| frame.and_then(|frame| meter.count(&frame).map(|()| frame))))
@@ -122,7 +152,7 @@ impl http_body::Body for Body {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Received(body) => body.is_end_stream(),
-            Self::Http2(body) => body.is_end_stream(),
+            Self::Http2(body) => body.incoming.is_end_stream(),
             Self::Metered(body, _) => body.is_end_stream(),
             Self::Backend(roundtrip) => roundtrip.is_end_stream(),
         }
@@ -133,7 +163,7 @@ impl http_body::Body for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Received(body) => body.size_hint(),
-            Self::Http2(body) => body.size_hint(),
+            Self::Http2(body) => body.incoming.size_hint(),
             Self::Metered(body, _) => body.size_hint(),
             Self::Backend(roundtrip) => roundtrip.size_hint(),
         }

@@ -1,6 +1,8 @@
 //! HTTP/2 from clients, by hyper. One task per connection and one per stream, all on this worker.
 
-use std::cell::{Cell, RefCell};
+mod watch;
+
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io::Cursor;
@@ -22,10 +24,11 @@ use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::Session;
-use crate::base::timer::Timer;
+use crate::message::body::Http2Body;
 use crate::message::http1::HeadError;
 use crate::message::{Body, BodyError};
 use crate::proxy::{Connection, ResponseBody, Settings};
+use watch::{Activity, Expired, Watch, Watched};
 
 /// Streams that a client may reset before they were served, pending at one time (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
@@ -42,48 +45,56 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnWorker {
 
 /// Serves a connection, of which `read` was read already, until it ends.
 pub(super) async fn serve(io: TcpStream, read: Bytes, connection: Connection, session: Session) {
-    let (keep_alive, most_fields, builder) = {
+    let (timeouts, most_fields, builder) = {
         let view = session.proxy.view();
         let settings = &view.snapshot.settings;
-        (settings.timeouts.keep_alive, settings.head.fields, builder(settings))
+        (settings.timeouts.clone(), settings.head.fields, builder(settings))
     };
-    let streams = Rc::new(Cell::new(0));
+    let activity = Rc::new(Activity::default());
     let finished = Finished::default();
     let connection = Rc::new(connection);
+    let idle = timeouts.client_idle;
     let service = service_fn({
-        let (proxy, streams, finished) = (session.proxy.clone(), Rc::clone(&streams), Rc::clone(&finished));
+        let (proxy, activity, finished) = (session.proxy.clone(), Rc::clone(&activity), Rc::clone(&finished));
         move |request| {
-            let (proxy, connection, open) = (proxy.clone(), Rc::clone(&connection), Open::new(&streams));
-            let finished = Rc::clone(&finished);
+            let (proxy, connection) = (proxy.clone(), Rc::clone(&connection));
+            let (open, finished) = (Open::new(&activity), Rc::clone(&finished));
             async move {
                 let is_head = request.method() == Method::HEAD;
                 let response = if request.headers().len() > most_fields {
                     proxy.refuse(&HeadError::TooManyFields.into(), &connection)
                 } else {
-                    proxy.handle(begin(request), &connection).await
+                    proxy.handle(begin(request, idle), &connection).await
                 };
                 let (response, is_ended) = end(response, is_head);
-                let stream = |body| StreamBody { body: Some(body), is_ended, finished, _open: open };
+                let stream = |body| StreamBody { body: Some(body), is_ended, finished, open };
                 Ok::<_, Infallible>(response.map(stream))
             }
         }
     });
     let (reader, writer) = io.into_split();
-    let io = TokioIo::new(tokio::io::join(Cursor::new(read).chain(reader), writer));
+    let io = tokio::io::join(Cursor::new(read).chain(reader), writer);
+    let io = TokioIo::new(Watched { io, activity: Rc::clone(&activity) });
     let mut serving = pin!(builder.serve_connection(io, service));
-    let mut idle = Idle { streams, keep_alive, timer: Timer::default(), was_idle: false };
+    let mut watch = Watch::new(activity, timeouts);
     let mut is_ending = false;
     let served = poll_fn(|cx| {
-        if let Poll::Ready(served) = serving.as_mut().poll(cx) {
-            return Poll::Ready(served);
-        }
-        drop(finished.take());
-        if !is_ending && (session.drain.is_draining() || idle.poll_expired(cx).is_ready()) {
+        loop {
+            if let Poll::Ready(served) = serving.as_mut().poll(cx) {
+                return Poll::Ready(served);
+            }
+            drop(finished.take());
+            let expired = watch.poll_expired(cx);
+            if expired == Poll::Ready(Expired::Now) {
+                return Poll::Ready(Ok(()));
+            }
+            if is_ending || (expired.is_pending() && !session.drain.is_draining()) {
+                return Poll::Pending;
+            }
             is_ending = true;
+            watch.end();
             serving.as_mut().graceful_shutdown();
-            return serving.as_mut().poll(cx);
         }
-        Poll::Pending
     })
     .await;
     if let Err(error) = served {
@@ -101,13 +112,14 @@ fn builder(settings: &Settings) -> http2::Builder<OnWorker> {
 }
 
 /// Takes away what HTTP/2 has of its own for framing, so that nothing downstream sees which version it was.
-fn begin(request: Request<Incoming>) -> Request<Body> {
+fn begin(request: Request<Incoming>, idle: Duration) -> Request<Body> {
     let (mut head, body) = request.into_parts();
     for name in [header::CONTENT_LENGTH, header::TE, header::TRAILER, header::EXPECT] {
         head.headers.remove(name);
     }
     join_cookies(&mut head.headers);
-    Request::from_parts(head, Body::Http2(body))
+    let body = if body.is_end_stream() { Body::Empty } else { Body::Http2(Box::new(Http2Body::new(body, idle))) };
+    Request::from_parts(head, body)
 }
 
 /// Completes a response's head. True when no body follows it: hyper would send that of a HEAD, and it asks no body that
@@ -141,37 +153,34 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Counts a stream for as long as it is open.
-struct Open(Rc<Cell<usize>>);
+/// A stream, for as long as it is open.
+struct Open {
+    activity: Rc<Activity>,
+    is_stalled: bool,
+}
 
 impl Open {
-    fn new(streams: &Rc<Cell<usize>>) -> Self {
-        streams.set(streams.get() + 1);
-        Self(Rc::clone(streams))
+    fn new(activity: &Rc<Activity>) -> Self {
+        activity.open.set(activity.open.get() + 1);
+        activity.has_begun.set(true);
+        Self { activity: Rc::clone(activity), is_stalled: false }
+    }
+
+    /// Whether the client has something to take before anything else happens.
+    fn set_stalled(&mut self, is_stalled: bool) {
+        let stalled = &self.activity.stalled;
+        match (std::mem::replace(&mut self.is_stalled, is_stalled), is_stalled) {
+            (false, true) => stalled.set(stalled.get() + 1),
+            (true, false) => stalled.set(stalled.get() - 1),
+            _ => {}
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-/// Ends a connection that has had no stream for a while.
-struct Idle {
-    streams: Rc<Cell<usize>>,
-    keep_alive: Duration,
-    timer: Timer,
-    was_idle: bool,
-}
-
-impl Idle {
-    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let is_idle = self.streams.get() == 0;
-        if !std::mem::replace(&mut self.was_idle, is_idle) {
-            self.timer.set(self.keep_alive);
-        }
-        if is_idle { self.timer.poll_expired(cx) } else { Poll::Pending }
+        self.set_stalled(false);
+        self.activity.open.set(self.activity.open.get() - 1);
     }
 }
 
@@ -184,7 +193,7 @@ struct StreamBody {
     body: Option<ResponseBody>,
     is_ended: bool,
     finished: Finished,
-    _open: Open,
+    open: Open,
 }
 
 impl Drop for StreamBody {
@@ -201,10 +210,11 @@ impl http_body::Body for StreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(cx),
-            None => Poll::Ready(None),
-        }
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        // hyper asks for the next frame when the client has room for it.
+        let frame = Pin::new(body).poll_frame(cx);
+        self.open.set_stalled(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -54,9 +54,8 @@ impl Forward<'_> {
                 return Err(last.unwrap_or_else(none));
             };
             attempts.count += 1;
-            let outcome = self.attempt(&member, exchange, body).await;
             attempts.backend = Some(member.clone());
-            let missed = match outcome {
+            let missed = match self.attempt(&member, exchange, body).await {
                 Ok(answer) => return Ok(answer),
                 Err(missed) => missed,
             };

@@ -14,4 +14,4 @@ pub use client::{Answer, Client, Feed, feed, get, post, request};
 pub use gateway::{Gateway, document};
 pub use guests::{guest, guests};
 pub use wait::{PATIENCE, eventually, found, within};
-pub use wire::{Head, Wire, raw};
+pub use wire::{Wire, raw};

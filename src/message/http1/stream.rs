@@ -116,11 +116,13 @@ impl Stream {
         }
     }
 
-    /// Skips the empty line that some clients send behind a body (RFC 9112, section 2.2).
-    pub fn skip_empty_line(&mut self) {
-        if self.scanned == 0 && self.input.starts_with(b"\r\n") {
+    /// Skips an empty line, if there is one in front of what was read.
+    pub fn skip_empty_line(&mut self) -> bool {
+        let is_there = self.scanned == 0 && self.input.starts_with(b"\r\n");
+        if is_there {
             self.input.advance(2);
         }
+        is_there
     }
 
     /// Writes until nothing waits.

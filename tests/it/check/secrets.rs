@@ -117,3 +117,16 @@ async fn an_escaped_reference_is_a_text() {
     let ended = check(document).await;
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_variable_that_is_no_text_is_not_called_unset() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut document = minimal();
+    document["root"] = json!(format!("$env:{VARIABLE}"));
+    let written = Written::new(document.to_string());
+    let mut command = cloud_cup([std::path::Path::new("check"), &written.file()]);
+    command.env(VARIABLE, std::ffi::OsStr::from_bytes(b"\xff\xfe"));
+    let ended = run(command).await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.contains("UTF-8") && !ended.stderr.contains("is not set"), "{ended:?}");
+}

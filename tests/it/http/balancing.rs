@@ -86,13 +86,13 @@ async fn weights_are_kept_to() {
 #[tokio::test]
 async fn turns_go_on_through_reloads() {
     let backends = echoes(4);
-    let routes = |port: u16| {
+    let routes = |revision: u16| {
         // Another route comes and goes, and a setting changes: each is a snapshot of its own.
         let mut routes = json!({ "*": { "backends": hosts(&backends) } });
-        if port % 2 == 0 {
+        if revision.is_multiple_of(2) {
             routes["/other"] = json!({ "backends": [backends[0].host()] });
         }
-        with(document(routes), json!({ "limits": { "header_count": 50 + port } }))
+        with(document(routes), json!({ "limits": { "header_count": 50 + revision } }))
     };
     let gateway = Gateway::start(routes(0)).await;
     let address = gateway.address();

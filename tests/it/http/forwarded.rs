@@ -6,7 +6,7 @@ use http::Version;
 use serde_json::{Value, json};
 
 use super::{before, before_with};
-use crate::support::{Answer, Backend, Gateway, get, request};
+use crate::support::{Answer, Backend, Client, Gateway, Wire, get, request};
 
 /// Asks with these fields.
 async fn ask(address: SocketAddr, version: Version, fields: &[(&'static str, &'static str)]) -> Answer {
@@ -79,6 +79,42 @@ async fn a_trusted_proxys_word_is_kept_and_appended_to() {
             assert_eq!(answer.echoed("forwarded"), Some(forwarded));
         }
     }
+}
+
+#[tokio::test]
+async fn each_request_of_a_connection_has_its_own_host() {
+    let backend = Backend::echo("a");
+    let gateway = before(&backend).await;
+    let mut client: Client = Client::http1(gateway.address()).await.expect("it accepts connections");
+    for host in ["a.example", "a.example", "b.example:80", "a.example", "A.example", "b.example"] {
+        let mut asking = get("/");
+        asking.headers_mut().insert("host", host.parse().expect("a value"));
+        let answer = client.send(asking).await.expect("a response");
+        assert_eq!(answer.echoed("host").as_deref(), Some(host));
+        assert_eq!(answer.echoed("x-forwarded-host").as_deref(), Some(host));
+        assert_eq!(answer.echoed("forwarded"), Some(format!("for=127.0.0.1;host=\"{host}\";proto=http")));
+    }
+    let mut asking = get("/");
+    asking.headers_mut().insert("host", "a b".parse().expect("a value"));
+    for _ in 0..2 {
+        let answer = client.send(asking.clone()).await.expect("a response");
+        assert_eq!((answer.status.as_u16(), &*answer.code()), (400, "bad-authority"));
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_http10_may_leave_out_is_needed_in_http11() {
+    let backend = Backend::echo("a");
+    let gateway = before(&backend).await;
+    let mut wire = Wire::connect(gateway.address()).await;
+    wire.send("GET / HTTP/1.0\r\nconnection: keep-alive\r\nx-forwarded-host: evil\r\n\r\n").await;
+    let head = wire.read_head().await;
+    let body = wire.read_body(&head).await.expect("whole");
+    let told: Value = serde_json::from_slice(&body).expect("an echo");
+    let claimed = told["headers"].as_array().expect("pairs").iter().any(|pair| pair[1] == "evil");
+    assert!(!claimed, "{told}");
+    wire.send("GET / HTTP/1.1\r\nhost: \r\n\r\n").await;
+    assert_eq!(wire.read_head().await.status(), 400);
 }
 
 #[tokio::test]

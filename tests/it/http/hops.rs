@@ -102,6 +102,22 @@ async fn adds_via_where_the_document_asks_for_it() {
     assert_eq!(answer.header("via"), Some("1.1 cloud-cup"));
 }
 
+#[tokio::test]
+async fn a_backends_via_comes_before_the_gateways() {
+    let inner = "HTTP/1.1 200 OK\r\nvia: 1.0 inner\r\ncontent-length: 0\r\n\r\n";
+    let backend = Backend::respond(inner);
+    let gateway = before_with(&backend, json!({ "via": true })).await;
+    for version in [http::Version::HTTP_11, http::Version::HTTP_2] {
+        let mut asking = get("/");
+        *asking.version_mut() = version;
+        let answer = request(gateway.address(), asking).await;
+        // Each recipient adds itself behind those before it (RFC 9110, section 7.6.3).
+        let via: Vec<_> =
+            answer.headers.get_all("via").iter().map(|value| value.to_str().expect("text")).collect();
+        assert_eq!(via.join(", "), "1.0 inner, 1.1 cloud-cup", "{version:?}");
+    }
+}
+
 /// One worker, so that there is one pool.
 async fn alone(backend: &Backend) -> Gateway {
     before_with(backend, json!({ "workers": 1 })).await

@@ -8,9 +8,11 @@ use http::{HeaderMap, Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Frame;
 use serde_json::json;
-use tokio::sync::{Barrier, Notify};
+use tokio::sync::{Barrier, Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+use super::bodies::{ALL, BETWEEN, STALLED, write_until_stalled};
 use super::{before, before_with, with};
 use crate::support::{
     Answer, Backend, Client, Feed, Gateway, Wire, document, feed, get, post, raw, request, within,
@@ -167,6 +169,49 @@ async fn streams_both_ways_at_once() {
 }
 
 #[tokio::test]
+async fn a_slow_client_holds_its_backend_back() {
+    let (told, mut written) = mpsc::channel(1);
+    let backend = Backend::with(move |mut wire| {
+        let told = told.clone();
+        async move {
+            wire.read_head().await;
+            wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {ALL}\r\n\r\n")).await;
+            told.send(write_until_stalled(&mut wire).await).await.expect("the test waits");
+        }
+    });
+    let gateway = before(&backend).await;
+    let response = client(&gateway).await.begin(get("/")).await.expect("a head");
+    let between = within(written.recv()).await.expect("a number");
+    assert!(between < BETWEEN, "{between} bytes were taken from the backend for a client that reads nothing");
+    drop(response);
+}
+
+#[tokio::test]
+async fn a_slow_backend_holds_its_client_back() {
+    let go_on = Arc::new(Notify::new());
+    let told = Arc::clone(&go_on);
+    let backend = Backend::with(move |mut wire| {
+        let told = Arc::clone(&told);
+        async move {
+            wire.read_head().await;
+            told.notified().await;
+        }
+    });
+    let gateway = before(&backend).await;
+    let (sender, asking) = feed("/");
+    let mut client = Client::<Feed>::http2(gateway.address()).await.expect("it speaks HTTP/2");
+    let asking = tokio::spawn(async move { client.begin(asking).await.map(drop) });
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    let mut between = 0;
+    while between < ALL && timeout(STALLED, sender.send(Frame::data(piece.clone()))).await.is_ok() {
+        between += piece.len() as u64;
+    }
+    assert!(between < BETWEEN, "{between} bytes were taken for a backend that reads nothing");
+    go_on.notify_one();
+    asking.abort();
+}
+
+#[tokio::test]
 async fn passes_a_broken_response_on_as_a_reset() {
     for response in [
         "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello",
@@ -191,7 +236,8 @@ async fn responses_without_a_body_have_none() {
         ("HEAD", "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", Some("1000")),
         ("GET", "HTTP/1.1 204 No Content\r\n\r\n", None),
         ("GET", "HTTP/1.1 304 Not Modified\r\ncontent-length: 70\r\n\r\n", Some("70")),
-        ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Some("0")),
+        // The end of the stream says it as well.
+        ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", None),
     ] {
         let backend = Backend::with(move |mut wire| async move {
             while wire.try_read_head().await.is_some() {

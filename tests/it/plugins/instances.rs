@@ -2,8 +2,12 @@
 
 use serde_json::{Value, json};
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
 use super::{route, with_guests};
-use crate::support::{Backend, Client, Gateway, get, request};
+use crate::support::{Answer, Backend, Client, Gateway, eventually, get, request};
 
 async fn counts(gateway: &Gateway, path: &str, requests: usize) -> Vec<u64> {
     let mut counts = Vec::new();
@@ -88,16 +92,25 @@ async fn guest_an_instance_is_replaced_after_its_requests() {
 }
 
 #[tokio::test]
-async fn guest_many_requests_at_once_may_have_an_instance_each() {
-    const REQUESTS: usize = 100;
-    let port = crate::support::Port::reserve();
-    let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let backend = port.open({
-        let release = std::sync::Arc::clone(&release);
+async fn guest_limits_that_an_attachment_leaves_out_are_those_of_the_plugin() {
+    let backend = Backend::echo("a");
+    let attachment = json!({ "use": "counter", "limits": { "log_rate": 1 } });
+    let mut document = with_guests(&["counter"], json!({ "*": route(&backend, json!([attachment])) }));
+    document["workers"] = json!(1);
+    document["plugins"]["counter"]["limits"] = json!({ "requests": 2, "log_rate": 5 });
+    let gateway = Gateway::start(document).await;
+    assert_eq!(counts(&gateway, "/", 5).await, [1, 2, 1, 2, 1]);
+}
+
+/// Asks so many times at once, of a backend that answers nobody before it has them all.
+async fn ask_at_once(requests: usize, reached: usize) -> Vec<Answer> {
+    let release = Arc::new(Semaphore::new(0));
+    let backend = Backend::with({
+        let release = Arc::clone(&release);
         move |mut wire| {
-            let release = std::sync::Arc::clone(&release);
+            let release = Arc::clone(&release);
             async move {
-                if wire.try_read_head().await.is_some() {
+                while wire.try_read_head().await.is_some() {
                     release.acquire().await.expect("it is never closed").forget();
                     // The gateway may have gone by then.
                     let _ = wire.try_send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
@@ -106,14 +119,51 @@ async fn guest_many_requests_at_once_may_have_an_instance_each() {
         }
     });
     let fresh = json!({ "use": "chatty", "isolation": "request", "config": { "set": { "a": "b" } } });
-    let routes = json!({ "*": route(&backend, json!([fresh])) });
-    let gateway = Gateway::start(with_guests(&["chatty"], routes)).await;
+    let gateway =
+        Gateway::start(with_guests(&["chatty"], json!({ "*": route(&backend, json!([fresh])) }))).await;
     let address = gateway.address();
-    let asked: Vec<_> = (0..REQUESTS).map(|_| tokio::spawn(request(address, get("/")))).collect();
-    crate::support::eventually(|| async { backend.requests() == REQUESTS }).await;
-    release.add_permits(REQUESTS);
+    let asked: Vec<_> = (0..requests).map(|_| tokio::spawn(request(address, get("/")))).collect();
+    eventually(|| async { backend.requests() >= reached }).await;
+    // One more for the request that comes behind them.
+    release.add_permits(requests + 1);
+    let mut answers = Vec::new();
     for answer in asked {
-        let answer = answer.await.expect("it does not panic");
+        answers.push(answer.await.expect("every request is answered"));
+    }
+    assert_eq!(request(address, get("/")).await.status, 200, "all instances are given back");
+    answers
+}
+
+#[tokio::test]
+async fn guest_many_requests_at_once_have_an_instance_each() {
+    for answer in ask_at_once(100, 100).await {
         assert_eq!((answer.status.as_u16(), answer.header("x-set-attribute")), (200, Some("done")));
     }
+}
+
+#[tokio::test]
+async fn guest_no_worker_keeps_all_instances_from_another() {
+    // As many as the engine has places for.
+    const ATTACHMENTS: usize = 1000;
+    let backend = Backend::respond("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let mut routes = json!({});
+    for index in 0..ATTACHMENTS {
+        let attachment = json!({ "use": "counter", "limits": { "requests": 1_000_000 + index } });
+        routes[format!("/{index}")] = route(&backend, json!([attachment]));
+    }
+    let gateway = Gateway::start(with_guests(&["counter"], routes)).await;
+    let mut first = Client::http1(gateway.address()).await.expect("it accepts");
+    for index in 0..ATTACHMENTS {
+        let answer = first.send(get(&format!("/{index}"))).await.expect("an answer");
+        assert_eq!((answer.status.as_u16(), answer.header("x-count")), (200, Some("1")));
+    }
+    // Some of these are the other worker's.
+    for _ in 0..16 {
+        let answer = request(gateway.address(), get("/0")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let more = json!({ "use": "counter", "limits": { "requests": 1 } });
+    let changed = with_guests(&["counter"], json!({ "/more": route(&backend, json!([more])) }));
+    let outcome = gateway.change(changed).await;
+    assert!(outcome.diagnostics().is_empty(), "a change needs a place too: {outcome:?}");
 }

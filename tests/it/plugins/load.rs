@@ -161,3 +161,14 @@ async fn a_component_that_goes_bad_leaves_the_running_one_in_place() {
     assert_eq!(request(gateway.address(), get("/")).await.header("x-mine"), Some("1"));
     assert_eq!(gateway.metric("cloudcup_snapshot_revision").await, 1.0);
 }
+
+#[tokio::test]
+async fn guest_a_file_comes_before_a_shipped_plugin_of_its_name() {
+    let backend = Backend::echo("a");
+    let gateway = Gateway::start(json!({
+        "plugins": { "headers": { "source": guest("counter") } },
+        "routes": { "*": route(&backend, json!(["headers"])) },
+    }))
+    .await;
+    assert_eq!(request(gateway.address(), get("/")).await.header("x-count"), Some("1"));
+}

@@ -97,23 +97,16 @@ async fn a_shipped_plugin_takes_settings_from_the_document() {
 
 #[tokio::test]
 async fn headers_refuses_a_config_that_could_fail_later() {
-    let backend = Backend::echo("a");
-    let check = async |config: Value, expected: &str| {
-        let attachment = json!({ "use": "headers", "config": config });
-        let diagnostics = refused(document(json!({ "/x": route(&backend, json!([attachment])) }))).await;
-        let [diagnostic] = &diagnostics[..] else { panic!("one mistake, one diagnostic: {diagnostics:?}") };
-        assert!(diagnostic.pointer.starts_with("/routes/~1x/plugins/0"), "{diagnostic}");
-        assert!(diagnostic.message.contains("plugin `headers`"), "{diagnostic}");
-        assert!(diagnostic.message.contains(expected), "{diagnostic}");
-        assert!(diagnostic.line > 0 && diagnostic.column > 0);
-    };
     let set = |name: &str, value: &str| json!({ "request": { "set": { name: value } } });
-    check(json!({ "requests": {} }), "unknown field `requests`").await;
-    check(json!({ "request": { "sett": {} } }), "unknown field `sett`").await;
-    check(json!({ "request": { "sett": {} } }), "/request/sett").await;
-    check(json!({ "response": { "set": [] } }), "/response/set").await;
-    check(set("x y", "1"), "`x y` is not a field name").await;
-    check(set("x-a", "1\r\nx-b: 2"), "control character").await;
+    let mut cases = vec![
+        (json!({ "requests": {} }), "unknown field `requests`"),
+        (json!({ "request": { "sett": {} } }), "unknown field `sett`"),
+        (json!({ "request": { "remove": 1 } }), "/request/remove"),
+        (json!({ "response": { "set": [] } }), "/response/set"),
+        (json!("set"), "invalid type"),
+        (set("x y", "1"), "`x y` is not a field name"),
+        (set("x-a", "1\r\nx-b: 2"), "control character"),
+    ];
     for forbidden in [
         "host",
         "Content-Length",
@@ -125,7 +118,25 @@ async fn headers_refuses_a_config_that_could_fail_later() {
         "trailer",
         "upgrade",
     ] {
-        check(set(forbidden, "1"), "belongs to the gateway").await;
+        cases.push((set(forbidden, "1"), "belongs to the gateway"));
+    }
+    let mut routes = json!({});
+    for (index, (config, _)) in cases.iter().enumerate() {
+        let attachment = json!({ "use": "headers", "config": config });
+        routes[format!("/{index}")] =
+            json!({ "backends": [{ "host": "127.0.0.1:1" }], "plugins": [attachment] });
+    }
+    let diagnostics = refused(document(routes)).await;
+    assert_eq!(diagnostics.len(), cases.len(), "{diagnostics:#?}");
+    for (index, (config, expected)) in cases.iter().enumerate() {
+        let at = format!("/routes/~1{index}/plugins/0");
+        let found = diagnostics
+            .iter()
+            .find(|diagnostic| diagnostic.pointer == at || diagnostic.pointer.starts_with(&format!("{at}/")));
+        let diagnostic = found.unwrap_or_else(|| panic!("nothing of {config}"));
+        assert!(diagnostic.message.contains("plugin `headers`"), "{diagnostic}");
+        assert!(diagnostic.message.contains(expected), "{diagnostic}");
+        assert!(diagnostic.line > 0 && diagnostic.column > 0);
     }
 }
 
@@ -175,4 +186,17 @@ async fn a_plugin_that_nobody_ships_is_a_diagnostic() {
         "{told:?}"
     );
     assert!(told[1].contains("/routes/*/plugins/1") && told[1].contains("unknown plugin `zzz`"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_response_that_the_gateway_makes_passes_the_plugins_of_its_route() {
+    let dead = crate::support::Port::reserve();
+    let config = json!({ "response": { "set": { "x-seen": "1" }, "remove": ["content-type"] } });
+    let attachment = json!({ "use": "headers", "config": config });
+    let routes = json!({ "/dead": { "backends": [dead.host()], "plugins": [attachment] } });
+    let gateway = Gateway::start(document(routes)).await;
+    let answer = request(gateway.address(), get("/dead")).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (502, "backend-connect-failed"));
+    assert_eq!((answer.header("x-seen"), answer.header("content-type")), (Some("1"), None));
+    assert_eq!(request(gateway.address(), get("/none")).await.header("x-seen"), None, "no route, no plugins");
 }

@@ -202,3 +202,22 @@ async fn what_needs_a_new_start_is_told() {
     assert_eq!(pointers, ["/admin", "/workers"], "in the order of the text");
     assert_eq!(served(gateway.address()).await, 2);
 }
+
+#[tokio::test]
+async fn listeners_change_their_names_and_keep_their_addresses() {
+    let backend = Backend::echo("a");
+    let [one, two] = [Port::reserve().address(), Port::reserve().address()];
+    let named = |number: u32, names: [&str; 2]| {
+        with_listener(with_listener(version(&backend, number), names[0], one), names[1], two)
+    };
+    let gateway = Gateway::start(named(1, ["a", "b"])).await;
+    let mut lines = 0;
+    for (number, names) in [(1, ["a", "b"]), (2, ["b", "a"]), (3, ["c", "d"])] {
+        assert_applied(&gateway.change(named(number, names)).await);
+        for (address, name) in [one, two].into_iter().zip(names) {
+            assert_eq!(served(address).await, number);
+            lines += 1;
+            assert_eq!(gateway.logged(lines).await[lines - 1]["listener"], name);
+        }
+    }
+}

@@ -1,9 +1,12 @@
 //! What a change does not concern keeps its state.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::{assert_applied, version};
-use crate::support::{Backend, Client, Gateway, Port, document, eventually, get, guests, request};
+use crate::support::{Backend, Client, Gateway, Port, document, eventually, get, guests, request, within};
 
 /// The document with a route more, which concerns nobody.
 fn unrelated(mut document: Value, number: u32) -> Value {
@@ -134,4 +137,27 @@ async fn clients_connections_are_kept() {
         assert_applied(&gateway.change(version(&backend, number)).await);
     }
     assert_eq!(gateway.metric("cloudcup_connections_accepted_total").await, 1.0);
+}
+
+#[tokio::test]
+async fn connections_to_backends_that_are_gone_are_closed() {
+    let told = Arc::new(Notify::new());
+    let old = Backend::with({
+        let told = Arc::clone(&told);
+        move |mut wire| {
+            let told = Arc::clone(&told);
+            async move {
+                while wire.try_read_head().await.is_some() {
+                    wire.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                }
+                told.notify_one();
+            }
+        }
+    });
+    let new = Backend::echo("new");
+    let gateway = Gateway::start(document(json!({ "*": { "backends": [old.host()] } }))).await;
+    assert_eq!(request(gateway.address(), get("/")).await.status, 200);
+    assert_applied(&gateway.change(document(json!({ "*": { "backends": [new.host()] } }))).await);
+    assert_eq!(request(gateway.address(), get("/")).await.backend(), "new");
+    within(told.notified()).await;
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::check::program::{Ended, Program, cupctl, run};
+use crate::check::program::{Ended, Program, cloud_cup, cupctl, run};
 use crate::support::{Backend, Wire, eventually, get, request};
 
 /// A gateway that runs, with a document whose responses have what stands in a file beside it.
@@ -220,4 +220,52 @@ async fn a_gateway_that_stops_takes_its_socket_away() {
     let ended = program.ended().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (0, ""), "{ended:?}");
     assert!(!socket.exists());
+}
+
+#[tokio::test]
+async fn a_document_by_a_relative_path_is_served_and_watched() {
+    let backend = Backend::echo("a");
+    let folder = TempDir::new().expect("a temporary folder");
+    let write = |version: &str| {
+        let config = json!({ "response": { "set": { "x-version": version } } });
+        let document = json!({
+            "root": "127.0.0.1:0",
+            "admin": { "socket": "admin.sock" },
+            "routes": { "*": { "backends": [backend.host()], "plugins": [{ "use": "headers", "config": config }] } },
+        });
+        fs::write(folder.path().join("cup.json"), document.to_string()).expect("it can be written to");
+    };
+    write("1");
+    let mut command = cloud_cup(["--config", "cup.json"]);
+    command.current_dir(folder.path());
+    let program = Program::serving(command).await;
+    let version =
+        || async { request(program.address("root"), get("/")).await.header("x-version").map(str::to_owned) };
+    assert_eq!(version().await.as_deref(), Some("1"));
+    write("2");
+    eventually(|| async { version().await.as_deref() == Some("2") }).await;
+    // Without a word of it in the document, the access log goes to standard output, and the log elsewhere.
+    program.signal("TERM");
+    let ended = program.ended().await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.lines().count() >= 2, "{}", ended.stdout);
+    for line in ended.stdout.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert_eq!((&line["path"], &line["status"]), (&json!("/"), &json!(200)));
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_and_cupctl_meet_where_the_environment_says() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("cup.json"), r#"{ "root": "127.0.0.1:0", "access_log": "off", "routes": {} }"#)
+        .expect("it can be written to");
+    let mut command = cloud_cup([OsStr::new("--config"), at("cup.json").as_os_str()]);
+    command.env("CLOUDCUP_SOCKET", at("there.sock"));
+    let _program = Program::serving(command).await;
+    let mut status = cupctl(["status"]);
+    status.env("CLOUDCUP_SOCKET", at("there.sock"));
+    assert_eq!(run(status).await.code, 0);
+    assert!(at("there.sock").exists());
 }

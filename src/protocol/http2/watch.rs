@@ -1,0 +1,168 @@
+//! Ends HTTP/2 connections whose clients do not move.
+//!
+//! hyper waits for a client for as long as it takes. The watch looks at what the connection waits for whenever its task
+//! runs, and gives each kind of waiting the time that the document gives it.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::base::timer::Timer;
+use crate::proxy::Timeouts;
+
+/// How long a connection without streams may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What the tasks of one connection have in common.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    /// Streams that are open.
+    pub open: Cell<usize>,
+    /// Streams that have data for a client which has not opened its window.
+    pub stalled: Cell<usize>,
+    /// Whether there ever was a stream.
+    pub has_begun: Cell<bool>,
+    /// Grows with every byte that passes through the socket.
+    moved: Cell<u64>,
+}
+
+/// See the module.
+pub(super) struct Watch {
+    activity: Rc<Activity>,
+    timeouts: Timeouts,
+    timer: Timer,
+    phase: Phase,
+    moved: u64,
+    is_ending: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No whole request has come yet.
+    Beginning,
+    /// There is no stream.
+    Idle,
+    /// A stream waits for its backend, or moves.
+    Busy,
+    /// A stream waits for its client.
+    Stalled,
+    /// There is no stream, and there will be none.
+    Ending,
+}
+
+/// What is to be done with a connection whose time is up.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// Ask the client to open no more streams.
+    Graceful,
+    /// Close.
+    Now,
+}
+
+impl Watch {
+    pub fn new(activity: Rc<Activity>, timeouts: Timeouts) -> Self {
+        let mut timer = Timer::default();
+        timer.set(timeouts.client_head);
+        Self { activity, timeouts, timer, phase: Phase::Beginning, moved: 0, is_ending: false }
+    }
+
+    /// From now on the connection is about to end.
+    pub fn end(&mut self) {
+        self.is_ending = true;
+    }
+
+    /// Ready when the client has had its time for what it is to do.
+    pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        let phase = self.phase_now();
+        let has_moved = self.activity.moved.get() != self.moved;
+        if phase != self.phase || (phase == Phase::Stalled && has_moved) {
+            self.phase = phase;
+            self.moved = self.activity.moved.get();
+            self.timer.set(match phase {
+                Phase::Beginning => self.timeouts.client_head,
+                Phase::Idle => self.timeouts.keep_alive,
+                Phase::Stalled => self.timeouts.client_idle,
+                Phase::Ending => GOODBYE,
+                Phase::Busy => return Poll::Pending,
+            });
+        }
+        if phase == Phase::Busy {
+            return Poll::Pending;
+        }
+        self.timer.poll_expired(cx).map(|()| if phase == Phase::Idle { Expired::Graceful } else { Expired::Now })
+    }
+
+    fn phase_now(&self) -> Phase {
+        match (self.activity.open.get(), self.activity.stalled.get()) {
+            (0, _) if self.is_ending => Phase::Ending,
+            (0, _) if self.activity.has_begun.get() => Phase::Idle,
+            (0, _) => Phase::Beginning,
+            (_, 0) => Phase::Busy,
+            _ => Phase::Stalled,
+        }
+    }
+}
+
+/// A transport whose movement is watched.
+pub(super) struct Watched<T> {
+    pub io: T,
+    pub activity: Rc<Activity>,
+}
+
+impl<T> Watched<T> {
+    fn note(&self, size: usize) {
+        self.activity.moved.set(self.activity.moved.get().wrapping_add(size as u64));
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        self.note(buffer.filled().len() - before);
+        read
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(size)) = written {
+            self.note(size);
+        }
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        if let Poll::Ready(Ok(size)) = written {
+            self.note(size);
+        }
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
