@@ -3,6 +3,8 @@
 //! The whole way, beside other proxies, is measured by `cargo xtask bench`. The guest `noop` is found by the environment
 //! variable `CLOUDCUP_GUESTS`, the folder that `cargo xtask guests` fills; what needs it is left out without it.
 
+#![allow(clippy::print_stderr, reason = "says what it leaves out")]
+
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};

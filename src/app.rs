@@ -17,7 +17,10 @@ use tracing::{info, warn};
 use crate::admin::{Admin, SocketError, Sources, default_socket, open_socket};
 use crate::config::Checked;
 use crate::plugin::PluginEngine;
-use crate::reload::{Counts, Current, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all, files, listeners, load};
+use crate::reload::{
+    Counts, Current, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all, files,
+    listeners, load,
+};
 use crate::snapshot;
 use crate::upstream::Health;
 use crate::worker::Worker;
@@ -72,7 +75,8 @@ impl App {
         let (loaded, snapshot) = build(document.clone(), Arc::clone(&engine)).await?;
         let checked = Arc::clone(&loaded.checked);
         let count = worker_count(&checked);
-        let sockets = bind_all(listeners(&checked), &[], count).map_err(|problems| loaded.reject(&problems))?;
+        let sockets =
+            bind_all(listeners(&checked), &[], count).map_err(|problems| loaded.reject(&problems))?;
         let addresses = sockets.iter().map(|(spec, sockets)| {
             let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
             (spec.name.to_string(), bound.unwrap_or(spec.address))
@@ -113,9 +117,21 @@ impl App {
         }));
         let (stop, stopped) = oneshot::channel();
         watch.follow(files(&checked).collect());
+        #[expect(clippy::disallowed_methods, reason = "`stop` waits for it")]
         let reloader = tokio::spawn(keep_reloading(reloader, waiting, watch, stopped));
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-        Ok(Self { addresses, socket: path, admin, warnings, current, reloads, is_ready, stop, reloader, services })
+        Ok(Self {
+            addresses,
+            socket: path,
+            admin,
+            warnings,
+            current,
+            reloads,
+            is_ready,
+            stop,
+            reloader,
+            services,
+        })
     }
 
     /// Reloads the document, as `cupctl reload` does.
@@ -136,7 +152,8 @@ impl App {
         let _ = self.stop.send(());
         let Ok(reloader) = self.reloader.await else { return 0 };
         let deadline = Instant::now() + reloader.drain();
-        let stopping = reloader.into_workers().into_iter().map(|mut worker| async move { worker.stop(deadline).await });
+        let stopping =
+            reloader.into_workers().into_iter().map(|mut worker| async move { worker.stop(deadline).await });
         let cut_off = stopping.collect::<JoinSet<_>>().join_all().await.into_iter().sum();
         if let Some(sink) = self.current.load_full().access_log.clone() {
             // Of a writer that cannot write the log has told already.
@@ -157,8 +174,8 @@ async fn build(
 ) -> Result<(Loaded, Arc<crate::proxy::Snapshot>), StartError> {
     let building = tokio::task::spawn_blocking(move || {
         let loaded = load(&document)?;
-        let snapshot =
-            snapshot::build(&loaded.checked, &engine, None, 1).map_err(|problems| loaded.reject(&problems))?;
+        let snapshot = snapshot::build(&loaded.checked, &engine, None, 1)
+            .map_err(|problems| loaded.reject(&problems))?;
         Ok::<_, SourceError>((loaded, Arc::new(snapshot)))
     });
     let built = building.await.map_err(|error| system("cannot build the first snapshot")(error.into()))?;

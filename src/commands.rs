@@ -1,5 +1,7 @@
 //! Commands that both binaries have.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its caller")]
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -33,6 +35,7 @@ pub fn check(file: &Path) -> ExitCode {
 
 fn try_check(file: &Path) -> Result<Vec<String>, SourceError> {
     let loaded = load(file)?;
-    snapshot::check(&loaded.checked, &PluginEngine::default()).map_err(|problems| loaded.reject(&problems))?;
+    snapshot::check(&loaded.checked, &PluginEngine::default())
+        .map_err(|problems| loaded.reject(&problems))?;
     Ok(loaded.warnings.iter().map(ToString::to_string).collect())
 }

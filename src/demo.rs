@@ -121,7 +121,7 @@ A path parameter, and a WebAssembly plugin that changes headers both ways:
 A plugin that answers 401 by itself, and what lets a request pass:
   curl -i http://{root}/private/
   curl -i -H 'x-api-key: 1' http://{root}/private/
-The fallback, a method that a route does not have, a path that tries to get around /private:
+The fallback, and a path that tries to get around /private:
   curl http://{root}/anything/else
   curl -i --path-as-is http://{root}/game/%2e%2e/private/
 HTTP/2:
@@ -131,7 +131,7 @@ A live change: edit the document, save it, and ask again. A bad one is refused a
   curl -i -H 'x-key: 1' http://{root}/private/
 What the gateway counts, and how its backends are:
   curl http://{admin}/metrics
-  cupctl status --socket {socket}
+  curl --unix-socket {socket} http://admin/status
 
 Ctrl-C stops it."
         )

@@ -130,7 +130,11 @@ impl Reloader {
         let started = Instant::now();
         let ready = match self.prepare().await {
             Ok(Some(ready)) => ready,
-            Ok(None) => return Outcome::Unchanged { revision: self.current.load().revision },
+            Ok(None) => {
+                let revision = self.current.load().revision;
+                info!(revision, "nothing has changed");
+                return Outcome::Unchanged { revision };
+            }
             Err(rejected) => {
                 self.counts.rejected.fetch_add(1, Relaxed);
                 for diagnostic in rejected.diagnostics() {
@@ -183,9 +187,9 @@ impl Reloader {
 
     fn bind_new(&self, loaded: &Loaded) -> Result<Vec<(ListenerSpec, Vec<TcpListener>)>, Outcome> {
         let open = listeners(&self.running);
-        let new = listeners(&loaded.checked).into_iter().filter(|spec| {
-            !open.iter().any(|open| open.key() == spec.key())
-        });
+        let new = listeners(&loaded.checked)
+            .into_iter()
+            .filter(|spec| !open.iter().any(|open| open.key() == spec.key()));
         bind_all(new.collect(), &open, self.workers.len()).map_err(|problems| loaded.reject(&problems).into())
     }
 

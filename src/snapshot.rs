@@ -40,7 +40,9 @@ pub fn build(
         .collect();
     Ok(Snapshot {
         revision,
-        table: Table::build(checked.routes.iter().enumerate().map(|(index, route)| (route.pattern.clone(), index))),
+        table: Table::build(
+            checked.routes.iter().enumerate().map(|(index, route)| (route.pattern.clone(), index)),
+        ),
         routes,
         attachments: plugins.attachments,
         clusters: checked.upstreams.iter().map(|upstream| live_cluster(upstream, previous)).collect(),
@@ -58,10 +60,7 @@ pub fn check(checked: &Checked, engine: &PluginEngine) -> Result<(), Vec<Problem
 
 fn live_rule(rule: &config::Rule, plugins: &[usize]) -> Rule {
     Rule {
-        conditions: Conditions {
-            headers: rule.matches.headers.clone(),
-            query: rule.matches.query.clone(),
-        },
+        conditions: Conditions { headers: rule.matches.headers.clone(), query: rule.matches.query.clone() },
         cluster: rule.upstream,
         plugins: plugins.to_vec(),
     }

@@ -110,7 +110,11 @@ impl Admin {
         });
     }
 
-    async fn answer(&self, request: Request<Incoming>, access: Access) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        access: Access,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
         let answer = match (request.method(), request.uri().path()) {
             (&Method::GET, "/metrics") => {
                 text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.sources.metrics())
@@ -124,9 +128,11 @@ impl Admin {
             }
             (&Method::GET, "/status") => json(StatusCode::OK, &self.sources.status()),
             (&Method::POST, "/reload") if access == Access::Full => self.reload().await,
-            (_, "/reload") if access == Access::Observe => {
-                text(StatusCode::FORBIDDEN, "text/plain", "changes are made over the admin socket\n".to_owned())
-            }
+            (_, "/reload") if access == Access::Observe => text(
+                StatusCode::FORBIDDEN,
+                "text/plain",
+                "changes are made over the admin socket\n".to_owned(),
+            ),
             (_, "/metrics" | "/healthz" | "/readyz" | "/status" | "/reload") => {
                 text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "method not allowed\n".to_owned())
             }
@@ -138,9 +144,13 @@ impl Admin {
     async fn reload(&self) -> Response<Full<Bytes>> {
         use crate::reload::Outcome;
         match self.reloads.reload().await {
-            Some(outcome @ (Outcome::Applied { .. } | Outcome::Unchanged { .. })) => json(StatusCode::OK, &outcome),
+            Some(outcome @ (Outcome::Applied { .. } | Outcome::Unchanged { .. })) => {
+                json(StatusCode::OK, &outcome)
+            }
             Some(outcome) => json(StatusCode::UNPROCESSABLE_ENTITY, &outcome),
-            None => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the gateway is stopping\n".to_owned()),
+            None => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the gateway is stopping\n".to_owned())
+            }
         }
     }
 }
@@ -154,5 +164,5 @@ fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<B
 
 fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Full<Bytes>> {
     let body = serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"message\":\"{error}\"}}"));
-    text(status, "application/json", body)
+    text(status, "application/json", body + "\n")
 }

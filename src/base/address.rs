@@ -80,7 +80,8 @@ fn parse_host(text: &str) -> Option<Host> {
     };
     let name = text.strip_suffix('.').unwrap_or(text);
     // A name whose last label is a number is a mistyped IPv4 address (RFC 1123, section 2.1).
-    let is_numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_numeric =
+        name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
     (name.len() <= 253 && name.split('.').all(is_label) && !is_numeric).then(|| Host::Name(text.to_owned()))
 }
 

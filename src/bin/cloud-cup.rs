@@ -1,5 +1,7 @@
 //! The gateway.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its caller")]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,7 +44,9 @@ fn main() -> ExitCode {
         (Some(Command::Demo), _) => run(serve_demo()),
         (None, Some(config)) => run(serve(config)),
         (None, None) => {
-            eprintln!("error: no document given\n  hint: cloud-cup --config FILE, or `cloud-cup demo` to look around");
+            eprintln!(
+                "error: no document given\n  hint: cloud-cup --config FILE, or `cloud-cup demo` to look around"
+            );
             ExitCode::from(2)
         }
     }
@@ -99,7 +103,8 @@ fn refused(config: &std::path::Path, error: &StartError) -> ExitCode {
 
 /// Reloads on SIGHUP, ends on SIGTERM and SIGINT; a second one of these ends at once.
 async fn until_stopped(app: App) -> ExitCode {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let signals =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         error!("cannot listen for signals");
         return ExitCode::from(2);

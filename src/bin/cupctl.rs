@@ -1,5 +1,8 @@
 //! The operator's tool.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its caller")]
+
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Check { file } => commands::check(&file),
         Command::Schema => {
-            println!("{:#}", config::schema());
+            say(format_args!("{:#}", config::schema()));
             ExitCode::SUCCESS
         }
         Command::Reload => match ask(&socket, Method::POST, "/reload") {
@@ -66,6 +69,11 @@ fn main() -> ExitCode {
             Err(error) => failed(&error),
         },
     }
+}
+
+/// Writes a line, unless whoever was reading has gone.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
@@ -82,6 +90,7 @@ fn ask(socket: &std::path::Path, method: Method, path: &str) -> anyhow::Result<(
             format!("no gateway answers on {} (--socket names another one)", socket.display())
         })?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        #[expect(clippy::disallowed_methods, reason = "it is aborted below")]
         let connection = tokio::spawn(connection);
         let request = Request::builder().method(method).uri(path).header("host", "cloud-cup");
         let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
@@ -104,13 +113,16 @@ fn report_reload(body: &[u8], output: Output) -> ExitCode {
         _ => 2,
     };
     if output == Output::Json {
-        println!("{}", String::from_utf8_lossy(body));
+        say(format_args!("{}", String::from_utf8_lossy(body)));
         return ExitCode::from(code);
     }
     let revision = report.revision.unwrap_or_default();
     match report.outcome.as_str() {
-        "applied" => println!("applied as revision {revision} in {} ms", report.milliseconds.unwrap_or_default()),
-        "unchanged" => println!("unchanged: revision {revision} serves this already"),
+        "applied" => say(format_args!(
+            "applied as revision {revision} in {} ms",
+            report.milliseconds.unwrap_or_default()
+        )),
+        "unchanged" => say(format_args!("unchanged: revision {revision} serves this already")),
         "rejected" => eprintln!("rejected: the running snapshot stays"),
         _ => eprintln!("error: {}", report.message.unwrap_or_default()),
     }
@@ -122,22 +134,23 @@ fn report_reload(body: &[u8], output: Output) -> ExitCode {
 
 fn report_status(body: &[u8], output: Output) -> ExitCode {
     if output == Output::Json {
-        println!("{}", String::from_utf8_lossy(body));
+        say(format_args!("{}", String::from_utf8_lossy(body)));
         return ExitCode::SUCCESS;
     }
     let status: Status = match serde_json::from_slice(body) {
         Ok(status) => status,
         Err(error) => return failed(&anyhow::anyhow!("the gateway's answer cannot be read: {error}")),
     };
-    println!(
+    say(format_args!(
         "cloud-cup {}, revision {}, {} workers, {} connections, {} routes, {} plugin attachments",
         status.version, status.revision, status.workers, status.connections, status.routes, status.plugins
-    );
+    ));
     for upstream in status.upstreams {
-        println!("{}", upstream.name);
+        say(format_args!("{}", upstream.name));
         for backend in upstream.backends {
             let state = if backend.healthy { "healthy" } else { "ejected" };
-            println!("  {:<24} {state}, ejected {} times", backend.host, backend.ejections);
+            let ejections = backend.ejections;
+            say(format_args!("  {:<24} {state} (ejections so far: {ejections})", backend.host));
         }
     }
     ExitCode::SUCCESS

@@ -25,9 +25,9 @@ impl BindError {
     pub fn hint(&self) -> Option<&'static str> {
         match self.source.kind() {
             io::ErrorKind::AddrInUse => Some("another process listens there; `ss -ltnp` tells which"),
-            io::ErrorKind::PermissionDenied => {
-                Some("ports below 1024 need CAP_NET_BIND_SERVICE or a higher net.ipv4.ip_unprivileged_port_start")
-            }
+            io::ErrorKind::PermissionDenied => Some(
+                "ports below 1024 need CAP_NET_BIND_SERVICE or a higher net.ipv4.ip_unprivileged_port_start",
+            ),
             io::ErrorKind::AddrNotAvailable => Some("no interface of this machine has that address"),
             _ => None,
         }

@@ -114,6 +114,7 @@ impl ResponseHead {
 
     /// Says when the response was made, which whoever makes one has to (RFC 9110, section 6.6.1).
     pub fn date(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "a date is the wall clock's")]
         let now = httpdate::fmt_http_date(std::time::SystemTime::now());
         self.headers.entry(header::DATE).or_insert_with(|| field_value(now));
     }

@@ -136,6 +136,7 @@ impl Sink {
     }
 
     /// Waits until everything that was handed over is written, though not for a disk that hangs. Blocks.
+    #[expect(clippy::disallowed_methods, reason = "it blocks, and says so")]
     pub fn flush(&self) {
         let deadline = Instant::now() + PATIENCE;
         let (answer, written) = sync_channel(1);
@@ -182,7 +183,8 @@ impl AccessLog {
     }
 
     fn hand_over(&self, gathered: &mut Batch) {
-        let batch = Batch { bytes: std::mem::take(&mut gathered.bytes), lines: std::mem::take(&mut gathered.lines) };
+        let batch =
+            Batch { bytes: std::mem::take(&mut gathered.bytes), lines: std::mem::take(&mut gathered.lines) };
         let lines = batch.lines;
         if self.sink.messages.try_send(Message::Write(batch)).is_err() {
             self.sink.dropped.fetch_add(lines, Relaxed);
@@ -197,6 +199,7 @@ impl Drop for AccessLog {
 }
 
 impl<'a> Line<'a> {
+    #[expect(clippy::disallowed_methods, reason = "people read it")]
     fn new(entry: Entry<'a>) -> Self {
         let exchange = entry.exchange;
         let milliseconds = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;

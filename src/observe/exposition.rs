@@ -34,7 +34,12 @@ pub fn write(workers: &[impl AsRef<WorkerMetrics>], facts: &Facts) -> String {
     write_plugins(&mut page, &workers);
     write_backends(&mut page, &facts.backends);
     let sum = |number: fn(&WorkerMetrics) -> u64| workers.iter().map(|worker| number(worker)).sum::<u64>();
-    page.single("cloudcup_connections", "gauge", "Client connections that are open.", sum(|w| w.connections.read()));
+    page.single(
+        "cloudcup_connections",
+        "gauge",
+        "Client connections that are open.",
+        sum(|w| w.connections.read()),
+    );
     page.single(
         "cloudcup_connections_accepted_total",
         "counter",
@@ -75,7 +80,11 @@ fn write_requests(page: &mut Page, workers: &[&WorkerMetrics]) {
         }
         routes.entry(String::new()).or_default().add(&worker.unrouted);
     }
-    page.head("cloudcup_requests_total", "counter", "Requests by route and class of status; no route is empty.");
+    page.head(
+        "cloudcup_requests_total",
+        "counter",
+        "Requests by route and class of status; no route is empty.",
+    );
     for (route, sum) in &routes {
         for (class, count) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().zip(sum.by_class) {
             page.line("cloudcup_requests_total", &[("route", route), ("status", class)], count);
@@ -87,7 +96,8 @@ fn write_requests(page: &mut Page, workers: &[&WorkerMetrics]) {
         let mut count = 0;
         for (bucket, more) in sum.buckets.iter().enumerate() {
             count += more;
-            let bound = BUCKETS.get(bucket).map_or("+Inf".to_owned(), |bound| (*bound as f64 / 1e6).to_string());
+            let bound =
+                BUCKETS.get(bucket).map_or("+Inf".to_owned(), |bound| (*bound as f64 / 1e6).to_string());
             page.line(&format!("{name}_bucket"), &[("route", route), ("le", &bound)], count);
         }
         page.line(&format!("{name}_sum"), &[("route", route)], sum.seconds);
@@ -131,7 +141,11 @@ fn write_plugins(page: &mut Page, workers: &[&WorkerMetrics]) {
 }
 
 fn write_backends(page: &mut Page, backends: &[Backend]) {
-    page.head("cloudcup_backend_healthy", "gauge", "1 while a backend takes its turns, 0 while it is ejected.");
+    page.head(
+        "cloudcup_backend_healthy",
+        "gauge",
+        "1 while a backend takes its turns, 0 while it is ejected.",
+    );
     for Backend { upstream, backend, is_healthy, .. } in backends {
         let labels = [("upstream", upstream.as_str()), ("backend", backend.as_str())];
         page.line("cloudcup_backend_healthy", &labels, u8::from(*is_healthy));

@@ -132,9 +132,9 @@ impl AttachError {
             Self::Fault(Fault { kind: FaultKind::Deadline, .. }) => {
                 Some("give it more by `time` in the `limits` of the plugin or of this use of it".into())
             }
-            Self::Fault(_) => {
-                Some("that is a fault in the plugin; what it says of its `config` may help to avoid it".into())
-            }
+            Self::Fault(_) => Some(
+                "that is a fault in the plugin; what it says of its `config` may help to avoid it".into(),
+            ),
         }
     }
 }

@@ -232,7 +232,12 @@ impl Chain {
     fn report(&mut self, slot: &Slot, index: usize, fault: Fault) -> FaultKind {
         slot.metrics.faulted(fault.kind.code());
         self.verdicts.push((index, fault.kind.code()));
-        warn!(plugin = slot.attachment.plugin.name, code = fault.kind.code(), "plugin fault: {}", fault.detail);
+        warn!(
+            plugin = slot.attachment.plugin.name,
+            code = fault.kind.code(),
+            "plugin fault: {}",
+            fault.detail
+        );
         fault.kind
     }
 }

@@ -1,7 +1,7 @@
 //! The one WebAssembly engine of the process.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -51,6 +51,7 @@ impl PluginEngine {
 
 impl Running {
     /// Reserves the address space for instances and starts the thread that makes deadlines pass.
+    #[expect(clippy::disallowed_methods, reason = "sleeping is what that thread does")]
     fn start() -> wasmtime::Result<Self> {
         let engine = Engine::new(&config())?;
         let stop = Arc::new(AtomicBool::new(false));

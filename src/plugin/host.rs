@@ -52,11 +52,15 @@ impl Host {
     }
 
     fn exchange(&self) -> wasmtime::Result<&Exchange> {
-        self.exchange.as_deref().ok_or_else(|| format_err!("there is no request while a plugin is configured"))
+        self.exchange
+            .as_deref()
+            .ok_or_else(|| format_err!("there is no request while a plugin is configured"))
     }
 
     fn exchange_mut(&mut self) -> wasmtime::Result<&mut Exchange> {
-        self.exchange.as_deref_mut().ok_or_else(|| format_err!("there is no request while a plugin is configured"))
+        self.exchange
+            .as_deref_mut()
+            .ok_or_else(|| format_err!("there is no request while a plugin is configured"))
     }
 }
 

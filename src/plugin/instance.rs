@@ -71,10 +71,12 @@ pub(super) struct Instance {
     pub served: u64,
 }
 
+type BothHandles = (Resource<RequestHandle>, Resource<ResponseHandle>);
+
 #[derive(Default)]
 struct Functions {
     on_request: Option<TypedFunc<(Resource<RequestHandle>,), (bindings::Verdict,)>>,
-    on_response: Option<TypedFunc<(Resource<RequestHandle>, Resource<ResponseHandle>), (bindings::Verdict,)>>,
+    on_response: Option<TypedFunc<BothHandles, (bindings::Verdict,)>>,
     on_finish: Option<TypedFunc<(Outcome,), ()>>,
 }
 
@@ -119,9 +121,8 @@ impl Instance {
             on_finish: on_finish.transpose().map_err(contract)?,
         };
         if let Some(index) = hooks.configure {
-            let configure = instance
-                .get_typed_func::<(), (Result<(), String>,)>(&mut store, index)
-                .map_err(contract)?;
+            let configure =
+                instance.get_typed_func::<(), (Result<(), String>,)>(&mut store, index).map_err(contract)?;
             let (outcome,) = configure
                 .call(&mut store, ())
                 .map_err(|error| StartError::Fault(fault(&error, store.data())))?;
@@ -146,7 +147,11 @@ impl Instance {
     }
 
     /// Runs `on-finish`.
-    pub fn on_finish(&mut self, exchange: Box<Exchange>, outcome: Outcome) -> (Box<Exchange>, Result<(), Fault>) {
+    pub fn on_finish(
+        &mut self,
+        exchange: Box<Exchange>,
+        outcome: Outcome,
+    ) -> (Box<Exchange>, Result<(), Fault>) {
         let Some(hook) = self.hooks.on_finish else { return (exchange, Ok(())) };
         self.call(hook, (outcome,), exchange)
     }

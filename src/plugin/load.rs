@@ -89,7 +89,9 @@ impl LoadError {
             }
             Self::UnknownImport(_) => {
                 let known = "heads, config, facts, log, clock and random of `cloudcup:filter@0.1.0`";
-                Some(format!("a filter may import {known}, and nothing of WASI: build for wasm32-unknown-unknown"))
+                Some(format!(
+                    "a filter may import {known}, and nothing of WASI: build for wasm32-unknown-unknown"
+                ))
             }
             Self::Invalid(_) => Some("build it again; `wasm-tools validate` tells more".into()),
             Self::WrongType(_) => Some("build it against wit/v0.1/filter.wit of this version".into()),
@@ -177,8 +179,7 @@ impl Plugin {
             return Err(LoadError::NoHook);
         }
         let linker = linker(engine, &permissions).map_err(|error| LoadError::WrongType(chain(&error)))?;
-        let pre =
-            linker.instantiate_pre(&component).map_err(|error| LoadError::WrongType(chain(&error)))?;
+        let pre = linker.instantiate_pre(&component).map_err(|error| LoadError::WrongType(chain(&error)))?;
         Ok(Self { name: name.to_owned(), digest: Digest::of(bytes), permissions, pre, hooks })
     }
 }

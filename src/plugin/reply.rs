@@ -1,8 +1,8 @@
 //! A response that a plugin makes itself.
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 
 use super::bindings;
@@ -28,7 +28,9 @@ pub(super) enum ReplyError {
     Header(String),
     #[error("the reply's body of {size} bytes is larger than the limit of {limit}")]
     Size { size: usize, limit: usize },
-    #[error("the reply's headers are more than {MOST_HEADERS} or larger than {LARGEST_HEADERS} bytes together")]
+    #[error(
+        "the reply's headers are more than {MOST_HEADERS} or larger than {LARGEST_HEADERS} bytes together"
+    )]
     Headers,
 }
 

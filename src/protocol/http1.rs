@@ -19,8 +19,8 @@ use tokio::net::TcpStream;
 use super::{Session, http2};
 use crate::message::Body;
 use crate::message::http1::{
-    BodyEncoding, Decoder, Framing, HeadError, HeadLimits, Inbound, ReceivedBody, RequestHead, SentResponse, Stream,
-    parse_request, write_response_head,
+    BodyEncoding, Decoder, Framing, HeadError, HeadLimits, Inbound, ReceivedBody, RequestHead, SentResponse,
+    Stream, parse_request, write_response_head,
 };
 use crate::proxy::{Connection, Failure, ResponseBody, Timeouts};
 use read::Next;
@@ -110,7 +110,9 @@ impl Http1 {
         let (method, version, keep_alive) = (head.method.clone(), head.version, head.keep_alive);
         let request = self.begin(head, bounds);
         let response = self.handle(request, version).await;
-        let Some(response) = response.filter(|response| !response.body().is_for_nobody()) else { return false };
+        let Some(response) = response.filter(|response| !response.body().is_for_nobody()) else {
+            return false;
+        };
         match self.respond(response, &method, version, keep_alive, bounds).await {
             Sent::Reusable if self.finish_reading(bounds).await => return true,
             Sent::Reusable | Sent::Last | Sent::Broken => self.linger().await,
@@ -127,7 +129,8 @@ impl Http1 {
         let has_body = !inbound.decoder.is_done();
         inbound.awaits_continue = head.expects_continue && has_body;
         drop(inbound);
-        let body = if has_body { Body::Received(ReceivedBody(Rc::clone(&self.inbound))) } else { Body::Empty };
+        let body =
+            if has_body { Body::Received(ReceivedBody(Rc::clone(&self.inbound))) } else { Body::Empty };
         let mut request = Request::new(body);
         *request.method_mut() = head.method;
         *request.uri_mut() = head.uri;
@@ -159,7 +162,8 @@ impl Http1 {
         for response in interim.take() {
             // HTTP/1.0 has no interim responses (RFC 9110, section 15.2).
             if version != Version::HTTP_10 {
-                let sent = SentResponse { status: response.status(), headers: response.headers(), lines: &[] };
+                let sent =
+                    SentResponse { status: response.status(), headers: response.headers(), lines: &[] };
                 write_response_head(&mut stream.output, version, &sent, BodyEncoding::None, None);
             }
         }

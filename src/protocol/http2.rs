@@ -118,7 +118,8 @@ fn begin(request: Request<Incoming>, idle: Duration) -> Request<Body> {
         head.headers.remove(name);
     }
     join_cookies(&mut head.headers);
-    let body = if body.is_end_stream() { Body::Empty } else { Body::Http2(Box::new(Http2Body::new(body, idle))) };
+    let body =
+        if body.is_end_stream() { Body::Empty } else { Body::Http2(Box::new(Http2Body::new(body, idle))) };
     Request::from_parts(head, body)
 }
 

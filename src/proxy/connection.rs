@@ -101,7 +101,9 @@ fn is_authority(authority: &str, version: Version) -> bool {
 /// Splits `host:port`; the brackets of an IPv6 address stay.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rfind(':') {
-        Some(colon) if !authority[colon..].contains(']') => (&authority[..colon], Some(&authority[colon + 1..])),
+        Some(colon) if !authority[colon..].contains(']') => {
+            (&authority[..colon], Some(&authority[colon + 1..]))
+        }
         _ => (authority, None),
     }
 }
@@ -124,10 +126,14 @@ mod tests {
 
     #[test]
     fn an_authority_is_a_host_and_perhaps_a_port() {
-        for good in ["a", "example.com", "example.com:80", "127.0.0.1:1", "[::1]", "[::1]:80", "a_b.", "xn--a"] {
+        for good in
+            ["a", "example.com", "example.com:80", "127.0.0.1:1", "[::1]", "[::1]:80", "a_b.", "xn--a"]
+        {
             check(good, true);
         }
-        for bad in ["", ":80", "user@a", "a:b", "a:+1", "a:70000", "a b", "[::1", "::1", "a..b", ".a", "a/b", "[x]"] {
+        for bad in
+            ["", ":80", "user@a", "a:b", "a:+1", "a:70000", "a b", "[::1", "::1", "a..b", ".a", "a/b", "[x]"]
+        {
             check(bad, false);
         }
     }

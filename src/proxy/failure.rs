@@ -1,8 +1,8 @@
 //! Everything that can go wrong with a request, and the one function that makes a response of it.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
 use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderValue};
 
 use crate::message::http1::HeadError;
 use crate::message::{Body, BodyError, ResponseHead};
@@ -111,7 +111,10 @@ impl Reason {
 
     /// Whether the client's connection can go on. What a client sends after a broken message has no reading.
     pub fn breaks_connection(self) -> bool {
-        matches!(self, Self::Head(_) | Self::HeadTimeout | Self::BadBody | Self::BodyTooLarge | Self::BodyTimeout)
+        matches!(
+            self,
+            Self::Head(_) | Self::HeadTimeout | Self::BadBody | Self::BodyTooLarge | Self::BodyTimeout
+        )
     }
 }
 

@@ -79,11 +79,12 @@ impl Forward<'_> {
         let oldest = Instant::now().checked_sub(self.settings.timeouts.backend_keep_alive);
         if let Some(stream) = oldest.and_then(|oldest| home.take(oldest)) {
             match self.exchange_on(stream, &home, exchange, body).await {
-                // The backend closed it while our request was on the way: that is no failure, so try a new one.
-                Err(Missed { failure, body: Some(untouched), .. })
-                    if failure.reason == Reason::BackendClosed =>
-                {
-                    body = untouched;
+                // The backend may close what is unused; that our request was on its way is no failure of its.
+                Err(Missed { failure, body: untouched, .. }) if failure.reason == Reason::BackendClosed => {
+                    match untouched {
+                        Some(untouched) => body = untouched,
+                        None => return Err(Missed { failure, body: None, counts: false }),
+                    }
                 }
                 outcome => return outcome,
             }
@@ -116,21 +117,15 @@ impl Forward<'_> {
             lines: exchange.forwarded.as_deref().map_or(&[], |forwarded| &forwarded.lines),
         };
         let idle = self.settings.timeouts.backend_idle;
-        let mut roundtrip = Box::new(Roundtrip::new(
-            stream,
-            &request,
-            body,
-            self.settings.head,
-            idle,
-            Rc::downgrade(home),
-        ));
+        let mut roundtrip =
+            Box::new(Roundtrip::new(stream, &request, body, self.settings.head, idle, Rc::downgrade(home)));
         loop {
             match poll_fn(|cx| roundtrip.poll_answer(cx)).await {
                 Ok(Answer::Interim(response)) => self.pass_on(response),
                 Ok(Answer::Final(head)) => return Ok((head, Body::Backend(roundtrip))),
                 Err(error) => {
-                    let is_safe = is_idempotent(&exchange.method)
-                        && matches!(error, RoundtripError::Unanswered(_) | RoundtripError::Truncated);
+                    let is_safe =
+                        is_idempotent(&exchange.method) && matches!(error, RoundtripError::Unanswered(_));
                     let body = if is_safe { roundtrip.into_untouched_body() } else { None };
                     let counts = !matches!(error, RoundtripError::RequestBody(_));
                     return Err(Missed { failure: error.into(), body, counts });

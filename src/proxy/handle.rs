@@ -150,7 +150,8 @@ fn find_rule<'a>(
     finish: &mut Finish,
 ) -> Result<&'a Rule, Failure> {
     let none = || Failure::new(Reason::NoRoute, "no route matches this request");
-    let (pattern, index) = match snapshot.table.find(&exchange.method, exchange.host_name(), exchange.path()) {
+    let (pattern, index) = match snapshot.table.find(&exchange.method, exchange.host_name(), exchange.path())
+    {
         Lookup::Found { pattern, value } => (pattern, *value),
         Lookup::NotFound => return Err(none()),
         Lookup::MethodNotAllowed(methods) => {
@@ -163,6 +164,9 @@ fn find_rule<'a>(
     let route = &snapshot.routes[index];
     finish.route = Some(index);
     exchange.route = Some(Arc::clone(&route.pattern));
+    if route.looks_at_headers() {
+        exchange.complete_headers();
+    }
     let rule = route.rule(&exchange.headers, exchange.uri.query()).ok_or_else(none)?;
     if !rule.plugins.is_empty() {
         exchange.complete_headers();

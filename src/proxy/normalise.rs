@@ -107,7 +107,9 @@ fn agree_on_authority(exchange: &mut Exchange, connection: &Connection) -> Resul
 /// Replaces the path by its normal form, see [`path`]. That is also what is forwarded, so a backend sees what was
 /// matched.
 fn make_path_safe(exchange: &mut Exchange) -> Result<(), Failure> {
-    let refused = |error: &dyn std::fmt::Display| Failure::new(Reason::BadPath, format!("the path is refused: {error}"));
+    let refused = |error: &dyn std::fmt::Display| {
+        Failure::new(Reason::BadPath, format!("the path is refused: {error}"))
+    };
     let is_path = exchange.uri.path_and_query().is_some_and(|target| target.as_str().starts_with('/'));
     // Only the absolute form of HTTP/1.1 may come without a path (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
     let may_be_empty = exchange.uri.authority().is_some() && exchange.client.version != Version::HTTP_2;
@@ -159,7 +161,8 @@ fn is_trusted(address: IpAddr, trusted: &[IpNetwork]) -> bool {
 /// The last address in `x-forwarded-for` that no trusted proxy has; the peer where there is none.
 fn client_address(headers: &HeaderMap, peer: SocketAddr, trusted: &[IpNetwork]) -> SocketAddr {
     let mut client = peer;
-    let values: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+    let values: Vec<_> =
+        headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
     for claimed in values.iter().rev().flat_map(|value| value.rsplit(',')) {
         let Ok(address) = claimed.trim().parse::<IpAddr>() else { break };
         client = SocketAddr::new(address.to_canonical(), 0);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::base::network::IpNetwork;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::message::http1::HeadLimits;
 use crate::observe::access_log::Sink;
@@ -102,6 +102,11 @@ impl Snapshot {
 }
 
 impl Route {
+    /// Whether a rule asks for a field.
+    pub fn looks_at_headers(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.conditions.headers.is_empty())
+    }
+
     /// The first rule that is for this request.
     pub fn rule(&self, headers: &HeaderMap, query: Option<&str>) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.conditions.hold(headers, query))

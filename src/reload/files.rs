@@ -125,7 +125,8 @@ pub fn files(checked: &Checked) -> impl Iterator<Item = PathBuf> {
 
 /// The folder of a file, and that of what it links to.
 fn folders(path: &Path) -> Vec<PathBuf> {
-    let named = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let named =
+        path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let linked = fs::canonicalize(path).ok().and_then(|path| path.parent().map(Path::to_path_buf));
     named.map(Path::to_path_buf).into_iter().chain(linked).collect()
 }

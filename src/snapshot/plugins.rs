@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::base::files::read_bounded;
 use crate::config::{self, Checked, PluginSource, Problem};
 use crate::plugin::{
-    Attachment, AttachmentSpec, Digest, Isolation, OnError, Permission, Plugin, PluginEngine, PluginLimits, shipped,
+    Attachment, AttachmentSpec, Digest, Isolation, OnError, Permission, Plugin, PluginEngine, PluginLimits,
+    shipped,
 };
 use crate::proxy::Snapshot;
 
@@ -31,9 +32,12 @@ pub(super) fn attach(
     let plugins: Vec<_> = checked
         .plugins
         .iter()
-        .map(|plugin| load(plugin, engine, running, &checked.secrets).map_err(|problem| problems.push(problem)).ok())
+        .map(|plugin| {
+            load(plugin, engine, running, &checked.secrets).map_err(|problem| problems.push(problem)).ok()
+        })
         .collect();
-    let mut builder = Builder { checked, plugins, running, known: HashMap::new(), attached: Attached::default() };
+    let mut builder =
+        Builder { checked, plugins, running, known: HashMap::new(), attached: Attached::default() };
     for route in &checked.routes {
         let rules = route.rules.iter().map(|rule| builder.chain(&rule.attachments, problems)).collect();
         builder.attached.by_rule.push(rules);

@@ -26,10 +26,9 @@ impl Pools {
     /// The unused connections to an endpoint, of which at most `most` are kept.
     pub fn of(&self, endpoint: &Arc<Endpoint>, most: usize) -> Rc<IdleConnections> {
         let mut pools = self.by_endpoint.borrow_mut();
-        let pool = pools.entry(endpoint.id).or_insert_with(|| Pool {
-            endpoint: Arc::downgrade(endpoint),
-            idle: Rc::default(),
-        });
+        let pool = pools
+            .entry(endpoint.id)
+            .or_insert_with(|| Pool { endpoint: Arc::downgrade(endpoint), idle: Rc::default() });
         pool.idle.keep(most);
         Rc::clone(&pool.idle)
     }

@@ -1,5 +1,7 @@
 //! The gateway from its boundary: in process on a free port, before scripted backends, asked by real clients.
 
+#![allow(clippy::disallowed_methods, reason = "a test ends, and its tasks with it")]
+
 mod check;
 mod http;
 mod observe;

@@ -129,8 +129,9 @@ fn has_word(text: &str, word: &str) -> bool {
     let ends_plain = word.ends_with(|c: char| c.is_alphanumeric());
     text.match_indices(word).any(|(at, _)| {
         let (before, behind) = (&text[..at], &text[at + word.len()..]);
-        !(begins_plain && is_part(before.chars().next_back()))
-            && !(ends_plain && is_part(behind.chars().next()))
+        let begins_before = begins_plain && is_part(before.chars().next_back());
+        let ends_behind = ends_plain && is_part(behind.chars().next());
+        !begins_before && !ends_behind
     })
 }
 

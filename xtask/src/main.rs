@@ -4,6 +4,13 @@
 //! CI do the same: the guests need a WebAssembly toolchain, the gateway ships components that are built from them, the
 //! tests need the guests, and the benchmark needs the proxies that it compares.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "chores speak to their caller, and have nothing to do while they wait"
+)]
+
 mod bench;
 mod dist;
 mod guests;

@@ -116,8 +116,7 @@ pub fn parse_request(head: &Bytes, limits: HeadLimits) -> Result<RequestHead, He
         else {
             return Err(HeadError::Malformed("incomplete"));
         };
-        let method =
-            Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Malformed("bad method"))?;
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Malformed("bad method"))?;
         let uri = Uri::from_maybe_shared(head.slice_ref(target.as_bytes()))
             .map_err(|_| HeadError::Malformed("bad request target"))?;
         let version = version(minor)?;
@@ -325,8 +324,8 @@ fn collect(head: &Bytes, fields: &[Header<'_>], control: &Control) -> Result<Hea
 fn remove_nominated(headers: &mut HeaderMap, fields: &[Header<'_>]) -> Result<(), HeadError> {
     for field in fields.iter().filter(|field| field.name.eq_ignore_ascii_case("connection")) {
         for token in tokens(field.value) {
-            let name = HeaderName::from_bytes(token)
-                .map_err(|_| HeadError::Malformed("bad connection option"))?;
+            let name =
+                HeaderName::from_bytes(token).map_err(|_| HeadError::Malformed("bad connection option"))?;
             if name == header::HOST {
                 return Err(HeadError::Malformed("the connection field names host"));
             }
@@ -374,7 +373,8 @@ impl Control {
             return Err(HeadError::Malformed("repeated transfer-encoding"));
         }
         if !value.eq_ignore_ascii_case(b"chunked") {
-            let final_chunked = tokens(value).last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+            let final_chunked =
+                tokens(value).last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
             return Err(match final_chunked {
                 true => HeadError::TransferCoding,
                 false => HeadError::Malformed("bad transfer-encoding"),

@@ -99,7 +99,11 @@ impl Stream {
     }
 
     /// Reads until a whole head is there and takes it. `Ok(None)` when the peer ended before its first byte.
-    pub fn poll_head(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<Option<Bytes>, ReadHeadError>> {
+    pub fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+    ) -> Poll<Result<Option<Bytes>, ReadHeadError>> {
         loop {
             match head::find_end(&self.input, &mut self.scanned)? {
                 Some(end) if end <= limit => {

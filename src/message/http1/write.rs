@@ -23,11 +23,7 @@ pub enum BodyEncoding {
 /// Room that most heads fit into.
 const HEAD_SIZE: usize = 1024;
 
-pub(super) fn write_request_head(
-    output: &mut Output,
-    request: &SentRequest<'_>,
-    encoding: BodyEncoding,
-) {
+pub(super) fn write_request_head(output: &mut Output, request: &SentRequest<'_>, encoding: BodyEncoding) {
     let buffer = output.buffer();
     buffer.reserve(HEAD_SIZE);
     put(buffer, &[request.method.as_str().as_bytes(), b" ", target(request.uri), b" HTTP/1.1\r\n"]);

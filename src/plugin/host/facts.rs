@@ -46,11 +46,7 @@ impl facts::Host for Host {
         Ok(attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()))
     }
 
-    fn set_attribute(
-        &mut self,
-        name: String,
-        value: String,
-    ) -> wasmtime::Result<Result<(), AttributeError>> {
+    fn set_attribute(&mut self, name: String, value: String) -> wasmtime::Result<Result<(), AttributeError>> {
         if name.len() + value.len() > LARGEST_ATTRIBUTE {
             return Ok(Err(AttributeError::TooLarge));
         }

@@ -66,7 +66,11 @@ impl heads::HostRequestHead for Host {
         Ok(append(&mut self.exchange_mut()?.headers, &name, value))
     }
 
-    fn remove_header(&mut self, _: Resource<RequestHandle>, name: String) -> wasmtime::Result<Result<(), HeadError>> {
+    fn remove_header(
+        &mut self,
+        _: Resource<RequestHandle>,
+        name: String,
+    ) -> wasmtime::Result<Result<(), HeadError>> {
         Ok(remove(&mut self.exchange_mut()?.headers, &name))
     }
 
@@ -110,7 +114,11 @@ impl heads::HostResponseHead for Host {
         Ok(append(&mut self.response()?.headers, &name, value))
     }
 
-    fn remove_header(&mut self, _: Resource<ResponseHandle>, name: String) -> wasmtime::Result<Result<(), HeadError>> {
+    fn remove_header(
+        &mut self,
+        _: Resource<ResponseHandle>,
+        name: String,
+    ) -> wasmtime::Result<Result<(), HeadError>> {
         Ok(remove(&mut self.response()?.headers, &name))
     }
 

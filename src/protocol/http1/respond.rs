@@ -11,8 +11,10 @@ use http::{HeaderMap, Method, Response, StatusCode, Version, header};
 use http_body::{Body as _, Frame};
 
 use super::{Bounds, Http1};
-use crate::message::http1::{BodyEncoding, SentResponse, Stream, encode_data, encode_end, write_response_head};
 use crate::message::BodyError;
+use crate::message::http1::{
+    BodyEncoding, SentResponse, Stream, encode_data, encode_end, write_response_head,
+};
 use crate::proxy::ResponseBody;
 
 /// A response whose head was written.

@@ -94,7 +94,9 @@ impl Watch {
         if phase == Phase::Busy {
             return Poll::Pending;
         }
-        self.timer.poll_expired(cx).map(|()| if phase == Phase::Idle { Expired::Graceful } else { Expired::Now })
+        self.timer
+            .poll_expired(cx)
+            .map(|()| if phase == Phase::Idle { Expired::Graceful } else { Expired::Now })
     }
 
     fn phase_now(&self) -> Phase {

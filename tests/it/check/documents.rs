@@ -94,7 +94,8 @@ async fn what_is_no_json_is_reported_where_it_ends_to_be() {
 async fn a_repeated_field_is_an_error_wherever_it_stands() {
     let written = Written::new(
         r#"{ "root": ":1", "root": ":2", "routes": {
-  "/": { "backends": [{ "host": "a:1", "host": "b:1" }], "plugins": [{ "use": "headers", "config": { "x": 1, "x": 2 } }] },
+  "/": { "backends": [{ "host": "a:1", "host": "b:1" }],
+    "plugins": [{ "use": "headers", "config": { "x": 1, "x": 2 } }] },
   "/": { "backends": [{ "host": "a:1" }] } } }"#,
     );
     let found = written.rejected().await;
@@ -103,8 +104,8 @@ async fn a_repeated_field_is_an_error_wherever_it_stands() {
     for (diagnostic, expected) in repeated.iter().zip([
         "error at line 1, column 17: field `root` is repeated",
         "error at /routes/~1/backends/0, line 2, column 40: field `host` is repeated",
-        "error at /routes/~1/plugins/0/config, line 2, column 110: field `x` is repeated",
-        "error at /routes, line 3, column 3: field `/` is repeated",
+        "error at /routes/~1/plugins/0/config, line 3, column 54: field `x` is repeated",
+        "error at /routes, line 4, column 3: field `/` is repeated",
     ]) {
         assert!(diagnostic.starts_with(expected), "{diagnostic}");
     }

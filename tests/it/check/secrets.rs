@@ -63,7 +63,8 @@ async fn a_secret_in_the_wrong_place_is_shown_as_its_reference() {
         document["routes"]["/"]["backends"][0]["host"] = json!(reference);
         document["routes"]["/"]["plugins"] = json!([reference, { "use": reference }]);
         document["routes"]["/a"] = json!({ "upstream": reference });
-        document["routes"]["/b"] = json!({ "backends": [{ "host": "a:1" }], "match": { "headers": { "x": reference, "y": " $x" } } });
+        let matches = json!({ "headers": { "x": reference, "y": " $x" } });
+        document["routes"]["/b"] = json!({ "backends": [{ "host": "a:1" }], "match": matches });
         let ended = check(document).await;
         assert_eq!(ended.code, 1, "{ended:?}");
         assert_hidden(&ended);
@@ -102,7 +103,10 @@ async fn a_secret_in_a_shipped_plugins_own_words_is_shown_as_its_reference() {
 async fn guest_a_secret_in_a_plugins_own_words_is_shown_as_its_reference() {
     let mut document = minimal();
     document["plugins"] = json!({ "picky": { "source": guest("picky") } });
-    document["routes"]["/"]["plugins"] = json!([{ "use": "picky", "config": { "ok": format!("$env:{VARIABLE}") } }, { "use": "picky", "config": format!("$env:{VARIABLE}") }]);
+    let reference = format!("$env:{VARIABLE}");
+    let [inside, alone] = [json!({ "ok": reference }), json!(reference)];
+    document["routes"]["/"]["plugins"] =
+        json!([{ "use": "picky", "config": inside }, { "use": "picky", "config": alone }]);
     let ended = check(document).await;
     assert_eq!(ended.code, 1, "{ended:?}");
     assert_hidden(&ended);

@@ -14,7 +14,8 @@ async fn page(gateway: &Gateway) -> Page {
 #[tokio::test]
 async fn a_page_is_well_formed_before_and_after_requests() {
     let backend = Backend::echo("a");
-    let routes = json!({ "GET a.test/{id}/*": { "backends": [backend.host()] }, "/x": guarded(&backend), "*": { "backends": [backend.host()] } });
+    let plain = json!({ "backends": [backend.host()] });
+    let routes = json!({ "GET a.test/{id}/*": plain, "/x": guarded(&backend), "*": plain });
     let gateway = Gateway::start(document(routes)).await;
     let before = page(&gateway).await;
     assert!(before.families.len() > 10, "{:?}", before.families);

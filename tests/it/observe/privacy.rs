@@ -17,11 +17,12 @@ async fn secrets_stay_out_of_everything_that_is_told() {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let at = |name: &str| folder.path().join(name);
     let config = json!({ "request": { "set": { "x-token": format!("$env:{VARIABLE}") } } });
+    let plugins = json!([{ "use": "headers", "config": config }]);
     let mut document = json!({
         "root": "127.0.0.1:0",
         "access_log": "access.log",
         "admin": { "socket": "admin.sock" },
-        "routes": { "*": { "backends": [backend.host()], "plugins": [{ "use": "headers", "config": config }] } },
+        "routes": { "*": { "backends": [backend.host()], "plugins": plugins } },
     });
     fs::write(at("cup.json"), document.to_string()).expect("it can be written to");
     let mut command = cloud_cup([Path::new("--config"), &at("cup.json")]);

@@ -18,7 +18,8 @@ async fn guest_plugins_learn_what_the_exchange_is_about() {
     let backend = Backend::respond(
         "HTTP/1.1 203 Fine\r\ncontent-type: a/b\r\nset-cookie: a=1\r\nset-cookie: b=2\r\ncontent-length: 0\r\n\r\n",
     );
-    let routes = json!({ "GET api.test/users/{id}/*": route(&backend, json!([chatty(json!({ "parameters": ["id", "none"] }))])) });
+    let chatty = chatty(json!({ "parameters": ["id", "none"] }));
+    let routes = json!({ "GET api.test/users/{id}/*": route(&backend, json!([chatty])) });
     let mut document = with_guests(&["chatty"], routes);
     document["listeners"] = json!({ "inside": { "address": "127.0.0.1:0" } });
     let gateway = Gateway::start(document).await;
@@ -124,7 +125,12 @@ async fn guest_attributes_are_bounded() {
     let many = |count: u32| (0..count).map(|index| (format!("name-{index:02}"), json!("value"))).collect();
     let with = |set: serde_json::Map<String, Value>| route(&backend, json!([chatty(json!({ "set": set }))]));
     let long = |length: usize| [("name".to_owned(), json!("x".repeat(length)))].into_iter().collect();
-    let routes = json!({ "/64": with(many(64)), "/65": with(many(65)), "/short": with(long(4000)), "/long": with(long(5000)) });
+    let routes = json!({
+        "/64": with(many(64)),
+        "/65": with(many(65)),
+        "/short": with(long(4000)),
+        "/long": with(long(5000)),
+    });
     let gateway = Gateway::start(with_guests(&["chatty"], routes)).await;
     for (path, ended) in [("/64", "done"), ("/65", "too-many"), ("/short", "done"), ("/long", "too-large")] {
         let answer = request(gateway.address(), get(path)).await;
@@ -178,7 +184,9 @@ async fn guest_lines_of_the_log_are_bounded_however_short_an_instance_lives() {
     let backend = Backend::echo("a");
     for isolation in ["reuse", "request"] {
         let text = format!("log-bound-{isolation}");
-        let chatty = json!({ "use": "chatty", "config": { "log": text }, "isolation": isolation, "limits": { "log_rate": 3 } });
+        let mut chatty = chatty(json!({ "log": text }));
+        chatty["isolation"] = json!(isolation);
+        chatty["limits"] = json!({ "log_rate": 3 });
         let mut document = with_guests(&["chatty"], json!({ "*": route(&backend, json!([chatty])) }));
         document["workers"] = json!(1);
         let gateway = Gateway::start(document).await;

@@ -206,8 +206,11 @@ async fn guest_memory_is_bounded_and_given_back() {
 #[tokio::test]
 async fn guest_a_fault_at_the_end_concerns_nobody_but_the_log() {
     let backend = Backend::echo("a");
-    let at_end = |plugin: &str| json!({ "use": plugin, "config": { "hook": "on-finish" }, "limits": { "time": "50ms" } });
-    let routes = json!({ "/trap": route(&backend, json!([at_end("trap")])), "/spin": route(&backend, json!([at_end("spin")])) });
+    let at_end = |plugin: &str| {
+        let config = json!({ "hook": "on-finish" });
+        route(&backend, json!([{ "use": plugin, "config": config, "limits": { "time": "50ms" } }]))
+    };
+    let routes = json!({ "/trap": at_end("trap"), "/spin": at_end("spin") });
     let gateway = Gateway::start(with_guests(&["trap", "spin"], routes)).await;
     for (plugin, code) in [("trap", "plugin-trap"), ("spin", "plugin-deadline")] {
         for round in 1..=3 {

@@ -116,7 +116,8 @@ async fn guest_on_finish_is_told_who_answered() {
     let text = json!({ "log": "finish-who" });
     let chatty = json!({ "use": "chatty", "config": text, "limits": { "log_rate": 10_000 } });
     let dead = json!({ "backends": [port.host()], "plugins": [chatty] });
-    let replied = json!({ "backends": [port.host()], "plugins": [chatty, { "use": "huge-reply", "config": { "bytes": 7 } }] });
+    let reply = json!({ "use": "huge-reply", "config": { "bytes": 7 } });
+    let replied = json!({ "backends": [port.host()], "plugins": [chatty, reply] });
     let routes = json!({ "/dead": dead, "/replied": replied });
     let gateway = Gateway::start(with_guests(&["chatty", "huge-reply"], routes)).await;
     assert_eq!(request(gateway.address(), get("/dead")).await.status, 502);

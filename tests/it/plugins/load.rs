@@ -143,8 +143,9 @@ async fn a_component_that_goes_bad_leaves_the_running_one_in_place() {
     let folder = folder();
     let file = folder.path().join("mine.wasm");
     fs::write(&file, dist("headers")).expect("the folder can be written to");
+    let config = json!({ "response": { "set": { "x-mine": "1" } } });
     let document = json!({
-        "plugins": { "mine": { "source": "mine.wasm", "config": { "response": { "set": { "x-mine": "1" } } } } },
+        "plugins": { "mine": { "source": "mine.wasm", "config": config } },
         "routes": { "*": route(&backend, json!(["mine"])) },
     });
     let gateway =

@@ -87,8 +87,9 @@ async fn headers_without_a_config_changes_nothing() {
 #[tokio::test]
 async fn a_shipped_plugin_takes_settings_from_the_document() {
     let backend = Backend::echo("a");
+    let config = json!({ "response": { "set": { "x-cup": "1" } } });
     let gateway = Gateway::start(json!({
-        "plugins": { "headers": { "config": { "response": { "set": { "x-cup": "1" } } }, "isolation": "request" } },
+        "plugins": { "headers": { "config": config, "isolation": "request" } },
         "routes": { "*": route(&backend, json!(["headers"])) },
     }))
     .await;

@@ -21,12 +21,13 @@ impl Running {
     async fn start(backend: &Backend) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let config = json!({ "response": { "set": { "x-version": "$file:version" } } });
+        let plugins = json!([{ "use": "headers", "config": config }]);
         let document = json!({
             "root": "127.0.0.1:0",
             "workers": 2,
             "access_log": "access.log",
             "admin": { "socket": "admin.sock" },
-            "routes": { "*": { "backends": [backend.host()], "plugins": [{ "use": "headers", "config": config }] } },
+            "routes": { "*": { "backends": [backend.host()], "plugins": plugins } },
         });
         fs::write(folder.path().join("version"), "1\n").expect("it can be written to");
         fs::write(folder.path().join("cup.json"), document.to_string()).expect("it can be written to");
@@ -228,10 +229,11 @@ async fn a_document_by_a_relative_path_is_served_and_watched() {
     let folder = TempDir::new().expect("a temporary folder");
     let write = |version: &str| {
         let config = json!({ "response": { "set": { "x-version": version } } });
+        let plugins = json!([{ "use": "headers", "config": config }]);
         let document = json!({
             "root": "127.0.0.1:0",
             "admin": { "socket": "admin.sock" },
-            "routes": { "*": { "backends": [backend.host()], "plugins": [{ "use": "headers", "config": config }] } },
+            "routes": { "*": { "backends": [backend.host()], "plugins": plugins } },
         });
         fs::write(folder.path().join("cup.json"), document.to_string()).expect("it can be written to");
     };

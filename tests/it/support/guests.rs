@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 pub fn guest(name: &str) -> PathBuf {
     let Some(folder) = std::env::var_os("CLOUDCUP_GUESTS") else {
         panic!(
-            "CLOUDCUP_GUESTS names no folder with the guests: run `cargo xtask test`, or leave the guests out with `--skip guest_`"
+            "CLOUDCUP_GUESTS names no folder with guests: run `cargo xtask test`, or skip them by `-- --skip guest_`"
         );
     };
     let path = PathBuf::from(folder).join(format!("{name}.wasm"));
