@@ -12,6 +12,7 @@
 //! name. Whether an address is free or a plugin loads is found out by those who open and load, and said in the same
 //! form: a [`Problem`] at a JSON pointer, that [`locate()`] puts into the text.
 
+use std::env::VarError;
 use std::path::Path as FilePath;
 
 use serde::Deserialize;
@@ -51,8 +52,8 @@ pub struct Environment<'e> {
     pub shipped: &'e [&'e str],
     /// The folder of the document, as an absolute path. The document's paths begin here.
     pub directory: &'e FilePath,
-    /// Reads an environment variable.
-    pub variable: &'e dyn Fn(&str) -> Option<String>,
+    /// Reads an environment variable, as [`std::env::var`] does.
+    pub variable: &'e dyn Fn(&str) -> Result<String, VarError>,
 }
 
 /// Checks the text of a document. A good one may come with warnings; of a bad one every error is given, in the order of

@@ -1,6 +1,7 @@
 //! `$env:NAME` and `$file:PATH`: values that stand outside of the document.
 
 use serde_json::Value;
+use std::env::VarError;
 
 use super::checked::Secrets;
 use super::path::Path;
@@ -66,8 +67,10 @@ impl Resolver<'_> {
         if name.is_empty() {
             return Err("expected the name of a variable behind `$env:`".to_owned());
         }
-        (self.environment.variable)(name)
-            .ok_or_else(|| format!("environment variable {} is not set", quote(name)))
+        (self.environment.variable)(name).map_err(|error| match error {
+            VarError::NotPresent => format!("environment variable {} is not set", quote(name)),
+            VarError::NotUnicode(_) => format!("environment variable {} is not UTF-8 text", quote(name)),
+        })
     }
 
     fn file(&self, name: &str) -> Result<String, String> {

@@ -29,7 +29,10 @@ fn folder() -> TempDir {
 }
 
 fn check_in(directory: &FilePath, text: &str) -> Result<(Checked, Vec<Diagnostic>), Vec<Diagnostic>> {
-    check(text, &Environment { shipped: SHIPPED, directory, variable: &|_| None })
+    check(
+        text,
+        &Environment { shipped: SHIPPED, directory, variable: &|_| Err(std::env::VarError::NotPresent) },
+    )
 }
 
 /// The result of a good document, without warnings.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,15 +40,15 @@ pub struct ListenerSpec {
 pub enum ListenerKey {
     /// An address with a port.
     Address(SocketAddr),
-    /// A name.
-    Name(Arc<str>),
+    /// A name, on an IP address.
+    Name(Arc<str>, IpAddr),
 }
 
 impl ListenerSpec {
     /// See [`ListenerKey`].
     pub fn key(&self) -> ListenerKey {
         if self.address.port() == 0 {
-            ListenerKey::Name(Arc::clone(&self.name))
+            ListenerKey::Name(Arc::clone(&self.name), self.address.ip())
         } else {
             ListenerKey::Address(self.address)
         }

@@ -38,12 +38,15 @@ impl BindError {
 /// this gateway has the port already, on an address that overlaps.
 pub fn bind(address: SocketAddr, workers: usize, is_ours: bool) -> Result<Vec<TcpListener>, BindError> {
     let failed = |source| BindError { address, source };
-    // Sockets that share an address would also share it with another gateway's: a first one that does not share finds
-    // out whether somebody is there already.
-    let probe = open(address, is_ours && address.port() != 0).map_err(failed)?;
-    let address = probe.local_addr().map_err(failed)?;
-    drop(probe);
-    (0..workers).map(|_| open(address, true).map_err(|source| BindError { address, source })).collect()
+    if address.port() != 0 && !is_ours {
+        // Sockets that share an address would also share it with another gateway's: a first one that does not share
+        // finds out whether somebody is there already.
+        drop(open(address, false).map_err(failed)?);
+    }
+    let first = open(address, true).map_err(failed)?;
+    let bound = first.local_addr().map_err(failed)?;
+    let others = (1..workers).map(|_| open(bound, true).map_err(failed));
+    std::iter::once(Ok(first)).chain(others).collect()
 }
 
 fn open(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {

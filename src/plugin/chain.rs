@@ -204,24 +204,32 @@ impl Chain {
         let spec = &slot.attachment.spec;
         // What was reached has been called for this request before, unless it has no request hook.
         let is_first = !self.reached.contains(&index) || instances.hooks(index).on_request.is_none();
+        let own = self.own.iter().position(|(owner, _)| *owner == index);
+        let own = own.map(|position| self.own.swap_remove(position).1);
         let held = match spec.isolation {
-            Isolation::Reuse => {
+            Isolation::Reuse => own.or_else(|| {
                 slot.warm.take().filter(|instance| !is_first || instance.served < spec.limits.requests)
-            }
-            Isolation::Request => {
-                let own = self.own.iter().position(|(owner, _)| *owner == index);
-                own.map(|position| self.own.swap_remove(position).1)
-            }
+            }),
+            Isolation::Request => own,
         };
         let mut instance = held.map_or_else(|| instances.start(slot), Ok)?;
         instance.served += u64::from(is_first);
         Ok(instance)
     }
 
-    fn checkin(&mut self, slot: &Slot, index: usize, instance: Instance) {
+    fn checkin(&mut self, slot: &Slot, index: usize, mut instance: Instance) {
         let hooks = &slot.attachment.plugin.hooks;
         match slot.attachment.spec.isolation {
-            Isolation::Reuse => drop(slot.warm.replace(Some(instance))),
+            Isolation::Reuse => {
+                if instance.place.is_none() {
+                    instance.place = slot.attachment.plugin.warm_places.take();
+                }
+                match instance.place {
+                    Some(_) => drop(slot.warm.replace(Some(instance))),
+                    // It serves this request to its end, and the next one gets another.
+                    None => self.own.push((index, instance)),
+                }
+            }
             Isolation::Request if hooks.on_response.is_some() || hooks.on_finish.is_some() => {
                 self.own.push((index, instance));
             }

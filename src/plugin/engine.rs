@@ -1,6 +1,6 @@
 //! The one WebAssembly engine of the process.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,14 +33,24 @@ pub struct PluginEngine {
 #[derive(Debug)]
 struct Running {
     engine: Engine,
+    warm: Arc<WarmPlaces>,
     stop: Arc<AtomicBool>,
     ticker: Option<JoinHandle<()>>,
 }
 
 impl PluginEngine {
     pub(super) fn engine(&self) -> Result<&Engine, LoadError> {
+        self.running().map(|running| &running.engine)
+    }
+
+    fn running(&self) -> Result<&Running, LoadError> {
         let running = self.running.get_or_init(|| Running::start().map_err(|error| chain(&error)));
-        running.as_ref().map(|running| &running.engine).map_err(|error| LoadError::Engine(error.clone()))
+        running.as_ref().map_err(|error| LoadError::Engine(error.clone()))
+    }
+
+    /// The places for instances that wait warm.
+    pub(super) fn warm_places(&self) -> Result<Arc<WarmPlaces>, LoadError> {
+        self.running().map(|running| Arc::clone(&running.warm))
     }
 
     /// In ticks, never less than asked for.
@@ -65,7 +75,31 @@ impl Running {
                 }
             }
         })?;
-        Ok(Self { engine, stop, ticker: Some(ticker) })
+        Ok(Self { engine, warm: Arc::default(), stop, ticker: Some(ticker) })
+    }
+}
+
+/// Instances that may wait warm, in all workers together: half of what there can be, so that one worker's do not keep
+/// another one, a check or a request's own instance from its place.
+#[derive(Debug, Default)]
+pub(super) struct WarmPlaces(AtomicU32);
+
+/// One of them, for as long as its instance lives.
+#[derive(Debug)]
+pub(super) struct WarmPlace(Arc<WarmPlaces>);
+
+impl WarmPlaces {
+    /// A place, unless all are taken.
+    pub fn take(self: &Arc<Self>) -> Option<WarmPlace> {
+        let taken =
+            self.0.fetch_update(Relaxed, Relaxed, |taken| (taken < INSTANCES / 2).then_some(taken + 1));
+        taken.is_ok().then(|| WarmPlace(Arc::clone(self)))
+    }
+}
+
+impl Drop for WarmPlace {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
     }
 }
 

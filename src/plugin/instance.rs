@@ -8,6 +8,7 @@ use wasmtime::{Store, Trap, WasmBacktrace};
 
 use super::attachment::Attachment;
 use super::bindings::{self, Outcome};
+use super::engine::WarmPlace;
 use super::host::{Host, RequestHandle, ResponseHandle};
 use super::load::chain;
 use super::reply::{Reply, ReplyError};
@@ -69,6 +70,8 @@ pub(super) struct Instance {
     ticks: u64,
     /// Requests that it has served.
     pub served: u64,
+    /// Lets it wait for its next request.
+    pub place: Option<WarmPlace>,
 }
 
 type BothHandles = (Resource<RequestHandle>, Resource<ResponseHandle>);
@@ -128,7 +131,7 @@ impl Instance {
                 .map_err(|error| StartError::Fault(fault(&error, store.data())))?;
             outcome.map_err(StartError::Refused)?;
         }
-        Ok(Self { store, hooks: functions, ticks: attachment.ticks, served: 0 })
+        Ok(Self { store, hooks: functions, ticks: attachment.ticks, served: 0, place: None })
     }
 
     /// Runs `on-request`. The exchange comes back whatever happens.

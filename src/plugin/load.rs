@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -10,7 +11,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, HasSelf, InstancePre, Linker};
 
 use super::bindings::{clock, config, facts, heads, log, random};
-use super::engine::PluginEngine;
+use super::engine::{PluginEngine, WarmPlaces};
 use super::host::Host;
 
 /// A capability that a document grants to a plugin.
@@ -38,6 +39,7 @@ pub struct Plugin {
     pub permissions: BTreeSet<Permission>,
     pub(super) pre: InstancePre<Host>,
     pub(super) hooks: Hooks,
+    pub(super) warm_places: Arc<WarmPlaces>,
 }
 
 /// Where the hooks of a component are; those that it does not export are none.
@@ -170,6 +172,7 @@ impl Plugin {
         if bytes.starts_with(b"\0asm") && bytes.get(6) == Some(&0) {
             return Err(LoadError::CoreModule);
         }
+        let warm_places = engine.warm_places()?;
         let engine = engine.engine()?;
         let component =
             Component::from_binary(engine, bytes).map_err(|error| LoadError::Invalid(chain(&error)))?;
@@ -180,7 +183,7 @@ impl Plugin {
         }
         let linker = linker(engine, &permissions).map_err(|error| LoadError::WrongType(chain(&error)))?;
         let pre = linker.instantiate_pre(&component).map_err(|error| LoadError::WrongType(chain(&error)))?;
-        Ok(Self { name: name.to_owned(), digest: Digest::of(bytes), permissions, pre, hooks })
+        Ok(Self { name: name.to_owned(), digest: Digest::of(bytes), permissions, pre, hooks, warm_places })
     }
 }
 

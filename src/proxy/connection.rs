@@ -61,7 +61,10 @@ impl Connection {
             Some(known) if known.value == value => Some(Rc::clone(known)),
             _ => {
                 let known = Rc::new(KnownHost::new(value, version, self)?);
-                *last = Some(Rc::clone(&known));
+                // An empty host is one thing in HTTP/1.0 and another in HTTP/1.1.
+                if !value.is_empty() {
+                    *last = Some(Rc::clone(&known));
+                }
                 Some(known)
             }
         }

@@ -47,7 +47,7 @@ pub fn load(path: &Path) -> Result<Loaded, SourceError> {
     let environment = Environment {
         shipped: &names,
         directory: path.parent().unwrap_or(Path::new("/")),
-        variable: &|name| env::var(name).ok(),
+        variable: &|name| env::var(name),
     };
     let (checked, warnings) = config::check(text, &environment).map_err(SourceError::Rejected)?;
     Ok(Loaded { text: text.into(), checked: Arc::new(checked), warnings })

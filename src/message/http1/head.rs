@@ -108,7 +108,11 @@ pub(super) fn find_end(buffer: &[u8], scanned: &mut usize) -> Result<Option<usiz
 pub fn parse_request(head: &Bytes, limits: HeadLimits) -> Result<RequestHead, HeadError> {
     with_fields(limits.fields, |fields| {
         let mut request = httparse::Request::new(&mut []);
-        let parsed = request.parse_with_uninit_headers(head, fields).map_err(parse_error)?;
+        let parsed =
+            request.parse_with_uninit_headers(head, fields).map_err(|error| match parse_error(error) {
+                HeadError::Version if !has_three_parts(head) => HeadError::Malformed("bad start line"),
+                error => error,
+            })?;
         if parsed.is_partial() {
             return Err(HeadError::Malformed("incomplete"));
         }
@@ -207,6 +211,13 @@ fn version(minor: u8) -> Result<Version, HeadError> {
         1 => Ok(Version::HTTP_11),
         _ => Err(HeadError::Version),
     }
+}
+
+/// A request line is three words, of which the last is the version: with more, there is no telling which one is what.
+fn has_three_parts(head: &[u8]) -> bool {
+    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let words: Vec<_> = line.split(|&byte| byte == b' ').collect();
+    words.len() == 3 && words[2].starts_with(b"HTTP/")
 }
 
 fn parse_error(error: httparse::Error) -> HeadError {

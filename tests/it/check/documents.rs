@@ -104,7 +104,7 @@ async fn a_repeated_field_is_an_error_wherever_it_stands() {
     for (diagnostic, expected) in repeated.iter().zip([
         "error at line 1, column 17: field `root` is repeated",
         "error at /routes/~1/backends/0, line 2, column 40: field `host` is repeated",
-        "error at /routes/~1/plugins/0/config, line 3, column 54: field `x` is repeated",
+        "error at /routes/~1/plugins/0/config, line 3, column 57: field `x` is repeated",
         "error at /routes, line 4, column 3: field `/` is repeated",
     ]) {
         assert!(diagnostic.starts_with(expected), "{diagnostic}");

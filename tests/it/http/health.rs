@@ -47,7 +47,9 @@ async fn is_healthy(gateway: &Gateway, backend: std::net::SocketAddr) -> bool {
 #[tokio::test]
 async fn tries_the_next_backend_when_one_refuses() {
     let (refusing, good) = (Port::reserve(), Backend::echo("good"));
-    let gateway = over(json!([refusing.host(), good.host()])).await;
+    let routes = document(json!({ "*": { "backends": [refusing.host(), good.host()] } }));
+    // One worker, so that the lines of the log are in order.
+    let gateway = Gateway::start(with(routes, json!({ "workers": 1 }))).await;
     // Nothing was sent, so it does not matter what the request would have done.
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "X"] {
         assert_eq!(request(gateway.address(), asking(method)).await.backend(), "good", "{method}");
@@ -115,6 +117,25 @@ async fn tries_no_request_again_that_was_answered() {
     let answer = request(gateway.address(), get("/")).await;
     assert_eq!((answer.status.as_u16(), answer.text()), (503, "no"), "a backend's own answer stands");
     assert_eq!(good.requests(), 0);
+}
+
+#[tokio::test]
+async fn tries_no_request_again_whose_answer_had_begun() {
+    for begun in ["H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
+        let bad = Backend::with(move |mut wire| async move {
+            wire.read_head().await;
+            wire.send(begun).await;
+        });
+        let good = Backend::echo("good");
+        let gateway = over(json!([bad.host(), good.host()])).await;
+        let mut wire = Wire::connect(gateway.address()).await;
+        wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let mut head = wire.read_head().await;
+        if head.status() == 103 {
+            head = wire.read_head().await;
+        }
+        assert_eq!((head.status(), good.requests()), (502, 0), "{begun:?}");
+    }
 }
 
 #[tokio::test]

@@ -224,6 +224,21 @@ async fn the_first_rule_that_matches_counts() {
 }
 
 #[tokio::test]
+async fn a_rule_sees_the_client_as_the_gateway_tells_of_it() {
+    let (named, other) = (Backend::echo("named"), Backend::echo("other"));
+    let gateway = Gateway::start(document(json!({ "*": [
+        { "match": { "headers": { "x-forwarded-for": "127.0.0.1" } }, "backends": [named.host()] },
+        { "backends": [other.host()] },
+    ] })))
+    .await;
+    for claim in ["127.0.0.1", "203.0.113.7"] {
+        let mut asking = get("/");
+        asking.headers_mut().insert("x-forwarded-for", claim.parse().expect("a value"));
+        assert_eq!(request(gateway.address(), asking).await.backend(), "named", "{claim}");
+    }
+}
+
+#[tokio::test]
 async fn routes_share_an_upstream() {
     let backends = [Backend::echo("a"), Backend::echo("b")];
     let gateway = Gateway::start(json!({

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::before_with;
+use super::http2::raw_request;
 use crate::support::{Backend, Client, Feed, Gateway, Wire, eventually, feed, get, post, request, within};
 
 const SHORT: &str = "150ms";
@@ -303,8 +304,15 @@ async fn an_http2_connection_without_streams_is_closed() {
     within(eventually(is_closed)).await;
     // One that answers nothing, not even a ping, too.
     let mut wire = Wire::connect(gateway.address()).await;
-    wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await;
-    within(wire.read_to_end()).await;
+    wire.send(raw_request(&[
+        (":method", b"GET"),
+        (":scheme", b"http"),
+        (":path", b"/"),
+        (":authority", b"a"),
+    ]))
+    .await;
+    let ended = tokio::time::timeout(SOON, wire.read_to_end()).await;
+    assert!(ended.is_ok_and(|frames| !frames.is_empty()), "it keeps its connection");
 }
 
 #[tokio::test]
