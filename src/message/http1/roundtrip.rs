@@ -54,6 +54,8 @@ pub struct Roundtrip {
     request: Sending,
     response: Decoder,
     is_reusable: bool,
+    /// An interim response came, so whatever happens now, the backend has answered.
+    has_begun: bool,
     home: Weak<IdleConnections>,
 }
 
@@ -158,6 +160,7 @@ impl Roundtrip {
             request: Sending { body, encoding, is_untouched: true, is_done, failure: None },
             response: Decoder::new(Framing::UntilClose, limits.bytes),
             is_reusable: false,
+            has_begun: false,
             home,
         }
     }
@@ -168,8 +171,10 @@ impl Roundtrip {
         if let Poll::Ready(Err(error)) = self.request.poll_send(stream, cx) {
             return Poll::Ready(Err(RoundtripError::RequestBody(error)));
         }
-        let closed = |sending: &mut Sending, error: io::Error| {
-            RoundtripError::Unanswered(sending.failure.take().unwrap_or(error))
+        let has_begun = self.has_begun;
+        let closed = |sending: &mut Sending, error: io::Error| match has_begun {
+            true => RoundtripError::Truncated,
+            false => RoundtripError::Unanswered(sending.failure.take().unwrap_or(error)),
         };
         match stream.poll_head(cx, self.limits.bytes) {
             Poll::Ready(Ok(Some(head))) => Poll::Ready(self.accept_head(&head)),
@@ -195,6 +200,8 @@ impl Roundtrip {
         let mut response =
             ResponseHead { status: head.status, headers: head.headers, lines: Some(head.lines) };
         if head.status.is_informational() {
+            // 100 is about the request, not a part of what the client is sent.
+            self.has_begun |= head.status != StatusCode::CONTINUE;
             response.complete_headers();
             let mut interim = Response::new(());
             *interim.status_mut() = response.status;
