@@ -297,7 +297,12 @@ impl Output {
     }
 }
 
+/// Opening a pipe waits for a reader, and whoever opens this must not wait: it is the start, or a reload.
 fn open_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::FileTypeExt;
+    if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        return Err(io::Error::other("it is a pipe, which would wait for a reader"));
+    }
     OpenOptions::new().create(true).append(true).open(path)
 }
 

@@ -158,7 +158,8 @@ impl Chain {
 
     /// Runs the finish hooks of what was reached. Their faults concern nobody but the log.
     pub fn on_finish(&mut self, instances: &Instances, mut exchange: Box<Exchange>, outcome: &Outcome) {
-        for index in std::mem::take(&mut self.reached) {
+        for position in 0..self.reached.len() {
+            let index = self.reached[position];
             if instances.hooks(index).on_finish.is_some() {
                 (exchange, _) = self.call(instances, index, exchange, |instance, exchange| {
                     instance.on_finish(exchange, outcome.clone())

@@ -14,7 +14,7 @@ use cloud_cup::config::Diagnostic;
 use cloud_cup::reload::Outcome;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, document, get, request};
+use crate::support::{Backend, Gateway, document, get, request};
 
 /// A route whose responses tell a version, by a plugin that is shipped.
 fn versioned(backend: &Backend, version: u32) -> Value {
@@ -32,6 +32,14 @@ async fn served(address: SocketAddr) -> u32 {
     let answer = request(address, get("/")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.header("x-version").and_then(|version| version.parse().ok()).expect("a version")
+}
+
+/// Changes the document and waits until it is served by all workers.
+async fn apply(gateway: &Gateway, document: Value) {
+    let revision = "cloudcup_snapshot_revision";
+    let before = gateway.metric(revision).await;
+    assert_applied(&gateway.change(document).await);
+    assert_eq!(gateway.metric(revision).await, before + 1.0, "it is a change");
 }
 
 #[track_caller]

@@ -48,10 +48,15 @@ fn command(program: &str, arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> C
 }
 
 impl Program {
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_into(command, |stdout| stdout.into())
+    }
+
+    /// With its standard output going where this says, instead of into the file that it is given.
+    fn start_into(mut command: Command, stdout: impl FnOnce(File) -> Stdio) -> Self {
         let output = TempDir::new().expect("a temporary folder");
         let file = |name: &str| File::create(output.path().join(name)).expect("it can be written to");
-        command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
+        command.stdin(Stdio::null()).stdout(stdout(file("stdout"))).stderr(file("stderr"));
         Self { child: command.spawn().expect("the binary starts"), output }
     }
 
@@ -62,7 +67,16 @@ impl Program {
 
     /// A gateway that this command starts.
     pub async fn serving(command: Command) -> Self {
-        let mut program = Self::start(command);
+        Self::start(command).once_it_serves().await
+    }
+
+    /// The same, with a standard output that nobody reads.
+    pub async fn serving_unread(command: Command) -> Self {
+        Self::start_into(command, |_| Stdio::piped()).once_it_serves().await
+    }
+
+    async fn once_it_serves(mut self) -> Self {
+        let program = &mut self;
         found(|| {
             let ended = program.child.try_wait().expect("it is our child");
             assert!(ended.is_none(), "it does not serve: {}", program.stderr());
@@ -70,7 +84,7 @@ impl Program {
             async move { serves.then_some(()) }
         })
         .await;
-        program
+        self
     }
 
     /// Where a gateway's listener is.

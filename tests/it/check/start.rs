@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -203,4 +204,19 @@ async fn the_schema_is_printed() {
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
     let printed: Value = serde_json::from_str(&ended.stdout).expect("it is JSON");
     assert_eq!(printed, cloud_cup::config::schema());
+}
+
+#[tokio::test]
+async fn an_access_log_that_is_a_pipe_keeps_nobody_waiting() {
+    let here = Written::new("");
+    let pipe = here.folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("there is a `mkfifo`").success());
+    let mut document = minimal();
+    document["access_log"] = json!(pipe);
+    let written = written(document);
+    // Nobody has the other end open: that is an error like any other.
+    let ended = start(&written).await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let found = diagnostics(&ended, &written.file());
+    assert!(found[0].starts_with("error at /access_log, ") && found[0].contains("hint: "), "{found:#?}");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{assert_applied, rejected, served, version};
+use super::{apply, rejected, served, version};
 use crate::support::{Backend, Gateway, eventually, get, request};
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -63,7 +63,7 @@ async fn another_target_takes_the_lines_from_then_on() {
     ask(&gateway, "/one").await;
     let mut document = version(&backend, 2);
     document["access_log"] = json!("second.log");
-    assert_applied(&gateway.change(document).await);
+    apply(&gateway, document).await;
     ask(&gateway, "/two").await;
     let second = gateway.folder().join("second.log");
     eventually(|| async { lines(&second).len() == 1 }).await;
@@ -71,9 +71,9 @@ async fn another_target_takes_the_lines_from_then_on() {
     assert_eq!(gateway.logged(1).await.len(), 1, "what was asked before stands where it was told before");
     let mut document = version(&backend, 3);
     document["access_log"] = json!("off");
-    assert_applied(&gateway.change(document).await);
+    apply(&gateway, document).await;
     ask(&gateway, "/three").await;
-    assert_applied(&gateway.change(version(&backend, 4)).await);
+    apply(&gateway, version(&backend, 4)).await;
     ask(&gateway, "/four").await;
     let log = gateway.logged(2).await;
     assert_eq!((log.len(), &log[1]["path"]), (2, &json!("/four")));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::{assert_applied, served, version, versioned};
+use super::{apply, served, version, versioned};
 use crate::support::{Backend, Client, Gateway, Wire, document, eventually, found, get, request};
 
 /// A backend that waits for a permit before the head, and for another one before the second half of the body.
@@ -38,7 +38,7 @@ async fn a_request_that_began_before_a_change_ends_as_it_began() {
     let mut slow = Wire::connect(gateway.address()).await;
     slow.send("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
     eventually(|| async { backend.requests() == 1 }).await;
-    assert_applied(&gateway.change(version(&backend, 2)).await);
+    apply(&gateway, version(&backend, 2)).await;
     assert_eq!(served(gateway.address()).await, 2);
     go.add_permits(1);
     let head = slow.read_head().await;
@@ -48,7 +48,7 @@ async fn a_request_that_began_before_a_change_ends_as_it_began() {
         "its response hook is the old one"
     );
     assert_eq!(slow.read_exact(2).await, b"ab");
-    assert_applied(&gateway.change(version(&backend, 3)).await);
+    apply(&gateway, version(&backend, 3)).await;
     assert_eq!(served(gateway.address()).await, 3);
     go.add_permits(1);
     assert_eq!(slow.read_exact(2).await, b"cd");
@@ -74,7 +74,7 @@ async fn a_request_outlives_its_route_its_upstream_and_its_listener() {
     let elsewhere = crate::support::Port::reserve();
     let mut document = document(json!({}));
     document["root"] = json!(elsewhere.address().to_string());
-    assert_applied(&gateway.change(document).await);
+    apply(&gateway, document).await;
     assert_eq!(request(elsewhere.address(), get("/")).await.status, 404);
     go.add_permits(2);
     assert_eq!(slow.read_head().await.field("x-version"), Some("1"));
@@ -89,7 +89,7 @@ async fn requests_of_one_connection_are_each_served_by_what_is_there_when_they_b
     let mut http2 = Client::http2(gateway.address()).await.expect("it accepts");
     for number in 1..=4 {
         if number > 1 {
-            assert_applied(&gateway.change(version(&backend, number)).await);
+            apply(&gateway, version(&backend, number)).await;
         }
         for client in [&mut http1, &mut http2] {
             let answer = client.send(get("/")).await.expect("an answer");
@@ -129,7 +129,7 @@ async fn a_change_is_seen_as_a_whole() {
         })
         .collect();
     for number in 2..=30 {
-        assert_applied(&gateway.change(both(number)).await);
+        apply(&gateway, both(number)).await;
     }
     is_done.store(true, SeqCst);
     for looks in looking {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::{assert_applied, version};
+use super::{apply, version};
 use crate::support::{Backend, Client, Gateway, Port, document, eventually, get, guests, request, within};
 
 /// The document with a route more, which concerns nobody.
@@ -22,11 +22,11 @@ async fn connections_to_backends_are_kept() {
     let gateway = Gateway::start(document.clone()).await;
     for number in 1..=5 {
         assert_eq!(request(gateway.address(), get("/")).await.status, 200);
-        assert_applied(&gateway.change(unrelated(document.clone(), number)).await);
+        apply(&gateway, unrelated(document.clone(), number)).await;
         // What concerns the route but not its backends keeps them too.
         let mut changed = version(&backend, number + 1);
         changed["workers"] = json!(1);
-        assert_applied(&gateway.change(changed).await);
+        apply(&gateway, changed).await;
     }
     assert_eq!((backend.requests(), backend.connections()), (5, 1));
 }
@@ -45,29 +45,35 @@ async fn guest_instances_are_kept_until_their_own_attachment_changes() {
         answer.header("x-count").and_then(|count| count.parse::<u32>().ok()).expect("a count")
     };
     assert_eq!((count().await, count().await), (1, 2));
-    assert_applied(&gateway.change(unrelated(counter(json!({})), 1)).await);
+    apply(&gateway, unrelated(counter(json!({})), 1)).await;
     assert_eq!((count().await, count().await), (3, 4));
-    assert_applied(&gateway.change(counter(json!({ "log_rate": 1 }))).await);
+    apply(&gateway, counter(json!({ "log_rate": 1 }))).await;
     assert_eq!((count().await, count().await), (1, 2), "its own settings are new");
-    assert_applied(&gateway.change(unrelated(counter(json!({ "log_rate": 1 })), 2)).await);
+    apply(&gateway, unrelated(counter(json!({ "log_rate": 1 })), 2)).await;
     assert_eq!(count().await, 3);
     let mut more = counter(json!({ "log_rate": 1 }));
     more["plugins"]["counter"]["permissions"] = json!(["log"]);
-    assert_applied(&gateway.change(more).await);
+    apply(&gateway, more).await;
     assert_eq!(count().await, 1, "its permissions are new");
 }
 
 #[tokio::test]
 async fn round_robin_goes_on_where_it_was() {
     let backends = [Backend::echo("a"), Backend::echo("b"), Backend::echo("c")];
-    let all = || document(json!({ "*": { "backends": backends.each_ref().map(Backend::host) } }));
-    let gateway = Gateway::start(all()).await;
+    let all = |max_failure: u32| {
+        let backends = backends
+            .each_ref()
+            .map(|backend| json!({ "host": backend.address().to_string(), "max_failure": max_failure }));
+        document(json!({ "*": { "backends": backends } }))
+    };
+    let gateway = Gateway::start(all(5)).await;
     let mut turns = Vec::new();
-    for number in 0..4 {
+    // Changes of something else, and of the upstream itself.
+    for next in [unrelated(all(5), 1), all(6), unrelated(all(6), 2), all(7)] {
         for _ in 0..4 {
             turns.push(request(gateway.address(), get("/")).await.backend());
         }
-        assert_applied(&gateway.change(unrelated(all(), number)).await);
+        apply(&gateway, next).await;
     }
     // Sixteen turns over two workers and through four changes, and nobody was passed over.
     let expected: Vec<_> = ["a", "b", "c"].into_iter().cycle().take(16).collect();
@@ -92,7 +98,7 @@ async fn a_backend_that_was_taken_out_stays_out() {
     let already = gateway.logged(2).await.len();
     // Neither a change of something else nor one of the same upstream brings it back.
     for document in [unrelated(backends(1), 1), backends(2)] {
-        assert_applied(&gateway.change(document).await);
+        apply(&gateway, document).await;
         assert_eq!(gateway.metric(&healthy).await, 0.0);
         for _ in 0..4 {
             assert_eq!(request(gateway.address(), get("/")).await.backend(), "alive");
@@ -121,7 +127,7 @@ async fn what_was_counted_stays_counted() {
         request(gateway.address(), get("/")).await;
         eventually(|| async { gateway.metric(requests).await == f64::from(number) }).await;
         assert_eq!(gateway.metric(calls).await, f64::from(2 * number), "one call for each hook");
-        assert_applied(&gateway.change(version(&backend, number + 1)).await);
+        apply(&gateway, version(&backend, number + 1)).await;
     }
     assert_eq!(gateway.metric("cloudcup_reloads_total{outcome=\"applied\"}").await, 3.0);
     assert_eq!(gateway.metric("cloudcup_snapshot_revision").await, 4.0);
@@ -134,7 +140,7 @@ async fn clients_connections_are_kept() {
     let mut client = Client::http1(gateway.address()).await.expect("it accepts");
     for number in 2..=5 {
         client.send(get("/")).await.expect("the connection is there");
-        assert_applied(&gateway.change(version(&backend, number)).await);
+        apply(&gateway, version(&backend, number)).await;
     }
     assert_eq!(gateway.metric("cloudcup_connections_accepted_total").await, 1.0);
 }
@@ -157,7 +163,7 @@ async fn connections_to_backends_that_are_gone_are_closed() {
     let new = Backend::echo("new");
     let gateway = Gateway::start(document(json!({ "*": { "backends": [old.host()] } }))).await;
     assert_eq!(request(gateway.address(), get("/")).await.status, 200);
-    assert_applied(&gateway.change(document(json!({ "*": { "backends": [new.host()] } }))).await);
+    apply(&gateway, document(json!({ "*": { "backends": [new.host()] } }))).await;
     assert_eq!(request(gateway.address(), get("/")).await.backend(), "new");
     within(told.notified()).await;
 }

@@ -271,3 +271,26 @@ async fn the_gateway_and_cupctl_meet_where_the_environment_says() {
     assert_eq!(run(status).await.code, 0);
     assert!(at("there.sock").exists());
 }
+
+#[tokio::test]
+async fn an_access_log_that_nobody_reads_holds_nobody_up() {
+    // More than a pipe takes.
+    const REQUESTS: usize = 1000;
+    let backend = Backend::respond("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let folder = TempDir::new().expect("a temporary folder");
+    let document = json!({
+        "root": "127.0.0.1:0",
+        "admin": { "socket": "admin.sock" },
+        "routes": { "*": { "backends": [backend.host()] } },
+    });
+    let path = folder.path().join("cup.json");
+    fs::write(&path, document.to_string()).expect("it can be written to");
+    let program = Program::serving_unread(cloud_cup([OsStr::new("--config"), path.as_os_str()])).await;
+    let mut client = Wire::connect(program.address("root")).await;
+    for _ in 0..REQUESTS {
+        client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert_eq!(client.read_head().await.status(), 200);
+    }
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code, 0);
+}
