@@ -5,7 +5,6 @@
 
 #![allow(clippy::print_stderr, reason = "says what it leaves out")]
 
-use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,22 +13,56 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloud_cup::base::buffers;
+use cloud_cup::base::immediate::immediate;
+use cloud_cup::capability::jwt::{self, KeySet, KeySetSpec, Source, Verdict};
 use cloud_cup::message::http1::{
     BodyEncoding, HeadLimits, SentResponse, Stream, parse_request, write_response_head,
 };
 use cloud_cup::message::{Client, Exchange, ResponseHead};
 use cloud_cup::observe::metrics::PluginMetrics;
 use cloud_cup::plugin::{
-    Attachment, AttachmentSpec, Chain, Instances, Isolation, OnError, Plugin, PluginEngine, PluginLimits,
-    shipped,
+    Attachment, AttachmentSpec, Chain, Grants, Instances, Isolation, Link, OnError, Plugin, PluginEngine,
+    PluginLimits, shipped,
 };
 use cloud_cup::route::{Lookup, Pattern, Table, path};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Uri, Version};
 
-criterion_group!(benches, route, paths, heads, plugins);
+criterion_group!(benches, route, paths, heads, plugins, tokens);
 criterion_main!(benches);
+
+/// A token that is remembered costs a digest; one that is not costs hardly more than the check of its signature.
+fn tokens(criterion: &mut Criterion) {
+    const TOKEN: &str = include_str!("../xtask/src/bench/policies/token.txt");
+    const KEYS: &str = include_str!("../xtask/src/bench/policies/jwks.json");
+    let token = TOKEN.trim();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let key_set = |remembered| {
+        let source = Source::JwksText(KEYS.to_owned());
+        let spec = KeySetSpec::new("bench", source, vec![jwt::Algorithm::Rs256]);
+        let spec = KeySetSpec { cache_size: remembered, ..spec };
+        KeySet::new(spec, jwt::fetcher(runtime.handle().clone()).expect("a client")).expect("a key set")
+    };
+    let is_good = |verdict| matches!(verdict, Verdict::Ready(Ok(_)));
+    let mut group = criterion.benchmark_group("token");
+    let remembering = key_set(100);
+    assert!(is_good(remembering.verify_now(token)));
+    group.bench_function("remembered", |bencher| bencher.iter(|| remembering.verify_now(black_box(token))));
+    let forgetful = key_set(0);
+    assert!(is_good(forgetful.verify_now(token)));
+    group.bench_function("verified", |bencher| bencher.iter(|| forgetful.verify_now(black_box(token))));
+    let keys: jsonwebtoken::jwk::JwkSet = serde_json::from_str(KEYS).expect("a key set");
+    let key = jsonwebtoken::DecodingKey::from_jwk(&keys.keys[0]).expect("a key");
+    let (message, signature) = token.rsplit_once('.').expect("three parts");
+    let check = || {
+        let message = black_box(message).as_bytes();
+        jsonwebtoken::crypto::verify(signature, message, &key, jsonwebtoken::Algorithm::RS256)
+    };
+    assert_eq!(check().ok(), Some(true));
+    group.bench_function("signature alone", |bencher| bencher.iter(check));
+    group.finish();
+}
 
 /// A lookup costs the same in a small table and in a large one.
 fn route(criterion: &mut Criterion) {
@@ -188,7 +221,7 @@ fn instances(
     isolation: Isolation,
 ) -> Instances {
     let plugin =
-        Plugin::load(engine, name, component, BTreeSet::new()).expect("a filter without permissions");
+        Plugin::load(engine, name, component, Grants::default()).expect("a filter without permissions");
     let limits = PluginLimits {
         time: Duration::from_millis(100),
         memory: 16 << 20,
@@ -196,6 +229,7 @@ fn instances(
         reply_size: 64 << 10,
         log_rate: 10,
         requests: 100_000,
+        waiting_calls: 64,
     };
     let spec = AttachmentSpec { config: config.to_owned(), on_error: OnError::Closed, isolation, limits };
     let attachment = Arc::new(Attachment::new(Arc::new(plugin), spec));
@@ -205,12 +239,17 @@ fn instances(
 
 fn call(instances: &Instances, exchange: Box<Exchange>) -> Box<Exchange> {
     let mut chain = Chain::default();
-    let (exchange, decided) = chain.on_request(instances, &[0], exchange);
-    decided.expect("it lets requests pass");
-    if !chain.wants_response(instances) {
-        return exchange;
-    }
-    chain.on_response(instances, exchange, |_, end| panic!("it lets responses pass, and not {end:?}"))
+    let mut place = Some(exchange);
+    let links = [Link { slot: 0, when: None }];
+    let calling = async {
+        chain.on_request(instances, &links, &mut place).await.expect("it lets requests pass");
+        if chain.wants_response(instances) {
+            let replace = |_: &mut Exchange, end| panic!("it lets responses pass, and not {end:?}");
+            chain.on_response(instances, &mut place, replace).await;
+        }
+    };
+    immediate(calling).expect("it waits for nothing");
+    place.expect("it is back in its place")
 }
 
 fn exchange() -> Box<Exchange> {
@@ -232,6 +271,10 @@ fn exchange() -> Box<Exchange> {
         route: Some("/api/*".into()),
         parameters: Vec::new(),
         attributes: Vec::new(),
+        backends: None,
+        avoided: Vec::new(),
+        response_fields: Vec::new(),
+        held: Vec::new(),
         response: Some(ResponseHead { headers: response_headers(), ..ResponseHead::default() }),
     })
 }

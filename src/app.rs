@@ -94,10 +94,12 @@ impl App {
             .collect::<Result<Vec<_>, _>>()
             .map_err(system("cannot start a worker's thread"))?;
         let counts = Arc::new(Counts::default());
+        let capabilities = Arc::clone(&engine.capabilities);
         let sources = Sources {
             current: Arc::clone(&current),
             workers: workers.iter().map(|worker| Arc::clone(&worker.metrics)).collect(),
             counts: Arc::clone(&counts),
+            capabilities: Arc::clone(&capabilities),
         };
         let reloader =
             Reloader::new(document, engine, Arc::clone(&checked), Arc::clone(&current), workers, counts);
@@ -111,6 +113,7 @@ impl App {
         if let Some(listener) = listener {
             services.spawn(api.serve_address(listener));
         }
+        services.spawn(Arc::clone(&capabilities).keep_swept());
         services.spawn(keeper.run({
             let current = Arc::clone(&current);
             move |name| current.load().cluster(name).cloned()

@@ -5,6 +5,8 @@ pub mod backoff;
 pub mod buffers;
 pub mod drain;
 pub mod files;
+pub mod immediate;
+pub mod line_budget;
 pub mod network;
 pub mod timer;
 pub mod units;

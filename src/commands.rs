@@ -34,6 +34,10 @@ pub fn check(file: &Path) -> ExitCode {
 }
 
 fn try_check(file: &Path) -> Result<Vec<String>, SourceError> {
+    // What is opened for plugins belongs to a runtime. Nothing runs on this one.
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| SourceError::Unreadable(format!("no runtime: {error}")))?;
+    let _entered = runtime.enter();
     let loaded = load(file)?;
     snapshot::check(&loaded.checked, &PluginEngine::default())
         .map_err(|problems| loaded.reject(&problems))?;

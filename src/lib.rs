@@ -21,6 +21,7 @@
 pub mod admin;
 pub mod app;
 pub mod base;
+pub mod capability;
 pub mod commands;
 pub mod config;
 pub mod demo;
@@ -34,4 +35,5 @@ pub mod reload;
 pub mod route;
 pub mod snapshot;
 pub mod upstream;
+pub mod workbench;
 pub mod worker;

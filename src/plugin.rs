@@ -7,20 +7,33 @@
 
 mod attachment;
 mod bindings;
+mod cache;
 mod chain;
 mod engine;
+mod fault;
+mod grants;
 mod host;
+mod imports;
+mod inspect;
 mod instance;
 mod limits;
 mod load;
+mod opened;
 mod reply;
+mod schema;
 pub mod shipped;
+mod trip;
 
 pub use attachment::{AttachError, Attachment, AttachmentSpec, Isolation, OnError};
 pub use bindings::{Origin, Outcome};
-pub use chain::{Chain, ChainEnd, Instances};
+pub use cache::CacheFolder;
+pub use chain::{Chain, ChainEnd, Instances, Link, Place};
 pub use engine::PluginEngine;
-pub use instance::{Fault, FaultKind, Verdict};
+pub use fault::{Fault, FaultKind};
+pub use grants::{Grants, Quotas};
+pub use inspect::Inspection;
+pub use instance::Verdict;
 pub use limits::PluginLimits;
 pub use load::{Digest, LoadError, Permission, Plugin};
 pub use reply::Reply;
+pub use schema::Misfit;

@@ -15,6 +15,7 @@ mod view;
 pub use connection::Connection;
 pub use failure::{Failure, Reason};
 pub use finish::ResponseBody;
-pub use handle::Proxy;
+pub use handle::{Proxy, answer};
+pub use normalise::normalise;
 pub use snapshot::{Conditions, Route, Rule, Settings, Snapshot, Timeouts};
 pub use view::View;

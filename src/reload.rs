@@ -201,6 +201,10 @@ impl Reloader {
         if loaded.checked.admin != self.running.admin {
             problems.push(Problem::warning("/admin", "the admin addresses change at the next start"));
         }
+        if loaded.checked.plugin_cache != self.running.plugin_cache {
+            problems
+                .push(Problem::warning("/plugin_cache", "the cache of plugins changes at the next start"));
+        }
         config::locate(&loaded.text, problems)
     }
 

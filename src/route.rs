@@ -21,11 +21,13 @@
 
 pub mod path;
 
+mod condition;
 mod host;
 mod pattern;
 mod table;
 mod trie;
 
+pub use condition::{Condition, Subject};
 pub use host::{HostError, HostPattern};
 pub use path::PathError;
 pub use pattern::{ConflictKey, Pattern, PatternError, Segment};

@@ -4,6 +4,7 @@
 //! configured, and the access log is opened. What the previous snapshot has and the document did not change is taken
 //! over as it is.
 
+mod key_sets;
 mod plugins;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use crate::config::{self, Checked, Problem};
 use crate::message::http1::HeadLimits;
 use crate::observe::access_log::{Sink, Target};
-use crate::plugin::PluginEngine;
+use crate::plugin::{Link, PluginEngine};
 use crate::proxy::{Conditions, Route, Rule, Settings, Snapshot, Timeouts};
 use crate::route::Table;
 use crate::upstream::{Cluster, ClusterSpec, MemberSpec, Strategy};
@@ -58,7 +59,7 @@ pub fn check(checked: &Checked, engine: &PluginEngine) -> Result<(), Vec<Problem
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-fn live_rule(rule: &config::Rule, plugins: &[usize]) -> Rule {
+fn live_rule(rule: &config::Rule, plugins: &[Link]) -> Rule {
     Rule {
         conditions: Conditions { headers: rule.matches.headers.clone(), query: rule.matches.query.clone() },
         cluster: rule.upstream,

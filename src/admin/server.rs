@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::capabilities::BreakerAction;
 use super::status::Sources;
 use crate::reload::Requests;
 
@@ -127,18 +128,43 @@ impl Admin {
                 text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "not ready\n".to_owned())
             }
             (&Method::GET, "/status") => json(StatusCode::OK, &self.sources.status()),
-            (&Method::POST, "/reload") if access == Access::Full => self.reload().await,
-            (_, "/reload") if access == Access::Observe => text(
+            (_, "/reload" | "/breaker" | "/plugin/reset") if access == Access::Observe => text(
                 StatusCode::FORBIDDEN,
                 "text/plain",
                 "changes are made over the admin socket\n".to_owned(),
             ),
-            (_, "/metrics" | "/healthz" | "/readyz" | "/status" | "/reload") => {
-                text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "method not allowed\n".to_owned())
-            }
+            (&Method::POST, "/reload") => self.reload().await,
+            (&Method::POST, "/breaker") => self.force_breakers(request.uri().query()),
+            (&Method::POST, "/plugin/reset") => self.reset_plugin(request.uri().query()),
+            (
+                _,
+                "/metrics" | "/healthz" | "/readyz" | "/status" | "/reload" | "/breaker" | "/plugin/reset",
+            ) => text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "method not allowed\n".to_owned()),
             _ => text(StatusCode::NOT_FOUND, "text/plain", "not found\n".to_owned()),
         };
         Ok(answer)
+    }
+
+    /// `?name=NAME&action=open|close|reset`
+    fn force_breakers(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let action = match parameter(query, "action").as_deref() {
+            Some("open") => BreakerAction::Open,
+            Some("close") => BreakerAction::Close,
+            Some("reset") => BreakerAction::Reset,
+            _ => return changed("`action` must be `open`, `close` or `reset`", None),
+        };
+        let Some(name) = parameter(query, "name") else { return changed("`name` is missing", None) };
+        let count = self.sources.force_breakers(&name, action);
+        changed(
+            "no plugin has opened a breaker of this name, and none with this key has seen a request",
+            Some(count),
+        )
+    }
+
+    /// `?name=NAME`
+    fn reset_plugin(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let Some(name) = parameter(query, "name") else { return changed("`name` is missing", None) };
+        changed("no plugin of this name is attached", Some(self.sources.reset_plugin(&name)))
     }
 
     async fn reload(&self) -> Response<Full<Bytes>> {
@@ -152,6 +178,21 @@ impl Admin {
                 text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the gateway is stopping\n".to_owned())
             }
         }
+    }
+}
+
+fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let mut query = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    query.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// The answer to a change of so many things; none is a request that says too little.
+fn changed(words: &str, count: Option<usize>) -> Response<Full<Bytes>> {
+    let message = serde_json::json!({ "message": words });
+    match count {
+        None => json(StatusCode::BAD_REQUEST, &message),
+        Some(0) => json(StatusCode::NOT_FOUND, &message),
+        Some(count) => json(StatusCode::OK, &serde_json::json!({ "changed": count })),
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the gateway says of itself when it is asked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::Capabilities;
 use crate::observe::exposition::{self, Facts};
 use crate::observe::metrics::WorkerMetrics;
 use crate::proxy::Snapshot;
@@ -18,6 +20,8 @@ pub struct Sources {
     pub workers: Vec<Arc<WorkerMetrics>>,
     /// How reloads ended.
     pub counts: Arc<Counts>,
+    /// What plugins share.
+    pub capabilities: Arc<Capabilities>,
 }
 
 /// The gateway at one moment.
@@ -33,10 +37,59 @@ pub struct Status {
     pub connections: u64,
     /// Patterns.
     pub routes: usize,
-    /// Attachments of plugins.
-    pub plugins: usize,
+    /// Those that are attached, by name.
+    pub plugins: Vec<PluginStatus>,
+    /// Circuit breakers that requests have met.
+    pub breakers: Vec<BreakerStatus>,
+    /// Keys that tokens are verified with.
+    pub key_sets: Vec<KeySetStatus>,
     /// By upstream.
     pub upstreams: Vec<UpstreamStatus>,
+}
+
+/// A plugin at one moment, all its uses together.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PluginStatus {
+    /// Its name in the document.
+    pub name: String,
+    /// SHA-256 of its component.
+    pub digest: String,
+    /// How many different uses of it there are.
+    pub attachments: usize,
+    /// Whether it is passed over, because it failed again and again.
+    pub tripped: bool,
+    /// How often that came about.
+    pub trips: u64,
+}
+
+/// A circuit breaker at one moment.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BreakerStatus {
+    /// The plugin that opened it.
+    pub plugin: String,
+    /// Its name.
+    pub name: String,
+    /// What it watches among those of its name: a route, a backend.
+    pub key: String,
+    /// `closed`, `half-open` or `open`.
+    pub state: String,
+    /// Whether the operator holds it there.
+    pub forced: bool,
+}
+
+/// Keys that tokens are verified with, at one moment.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeySetStatus {
+    /// Its name in the document.
+    pub name: String,
+    /// How many there are.
+    pub keys: usize,
+    /// Seconds since they were fetched; none where they are not fetched, or could not be.
+    pub age: Option<u64>,
+    /// Times that they could not be had.
+    pub fetch_failures: u64,
+    /// Why not, the last time, while nothing has come since.
+    pub error: Option<String>,
 }
 
 /// An upstream at one moment.
@@ -69,7 +122,9 @@ impl Sources {
             workers: self.workers.len(),
             connections: self.workers.iter().map(|worker| worker.connections.read()).sum(),
             routes: snapshot.routes.len(),
-            plugins: snapshot.attachments.len(),
+            plugins: plugins(&snapshot),
+            breakers: self.breakers(),
+            key_sets: self.key_sets(),
             upstreams: upstreams(&snapshot),
         }
     }
@@ -91,9 +146,32 @@ impl Sources {
             reloads_rejected: self.counts.rejected.load(Relaxed),
             access_log_dropped: snapshot.access_log.as_ref().map_or(0, |sink| sink.dropped()),
             backends: backends.collect(),
+            plugins: plugins(&snapshot).into_iter().map(plugin_facts).collect(),
+            ..self.capability_facts()
         };
-        exposition::write(&self.workers, &facts)
+        let mut page = exposition::write(&self.workers, &facts);
+        self.capabilities.write_metrics(&mut page);
+        page
     }
+}
+
+fn plugins(snapshot: &Snapshot) -> Vec<PluginStatus> {
+    let mut plugins: BTreeMap<(&str, String), PluginStatus> = BTreeMap::new();
+    for attachment in &snapshot.attachments {
+        let (name, digest) = (attachment.plugin.name.as_str(), attachment.plugin.digest.to_string());
+        let (trips, tripped) = attachment.trips();
+        let entry = plugins.entry((name, digest.clone()));
+        let name = name.to_owned();
+        let plugin = entry.or_insert(PluginStatus { name, digest, attachments: 0, tripped: false, trips: 0 });
+        plugin.attachments += 1;
+        plugin.tripped |= tripped;
+        plugin.trips += trips;
+    }
+    plugins.into_values().collect()
+}
+
+fn plugin_facts(plugin: PluginStatus) -> exposition::Plugin {
+    exposition::Plugin { name: plugin.name, is_tripped: plugin.tripped, trips: plugin.trips }
 }
 
 fn upstreams(snapshot: &Snapshot) -> Vec<UpstreamStatus> {

@@ -9,14 +9,16 @@ use std::time::Duration;
 use crate::base::network::IpNetwork;
 use crate::base::units::ByteSize;
 
+mod key_sets;
 mod plugins;
 mod routes;
 mod secrets;
 
 pub use super::document::{Isolation, OnError, Permission, Strategy};
-pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource};
+pub use key_sets::{Algorithm, KeySet, KeySource};
+pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource, Quotas};
 pub use routes::{Backend, Conditions, Route, Rule, Upstream};
-pub use secrets::Secrets;
+pub use secrets::{NamedSecrets, Secrets};
 
 /// A document that can be built.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +37,12 @@ pub struct Checked {
     pub upstreams: Vec<Upstream>,
     /// Those of the document, then those that routes attach without its naming them.
     pub plugins: Vec<Plugin>,
+    /// Keys that plugins verify tokens with.
+    pub key_sets: Vec<KeySet>,
+    /// Secrets that plugins may be granted.
+    pub named_secrets: NamedSecrets,
+    /// Where compiled plugins are kept.
+    pub plugin_cache: PluginCache,
     /// One for each pattern; no two patterns conflict.
     pub routes: Vec<Route>,
     /// What no message may show.
@@ -156,4 +164,16 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// None is `cloud-cup.sock` in a folder that the one who opens it chooses.
     pub socket: Option<PathBuf>,
+}
+
+/// Where compiled plugins are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PluginCache {
+    /// A folder of the user's, where there is one.
+    #[default]
+    Default,
+    /// Nowhere.
+    Off,
+    /// In this folder.
+    Folder(PathBuf),
 }

@@ -11,10 +11,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Number;
 
+mod key_sets;
 mod plugins;
 mod routes;
 
-pub(super) use plugins::{Attachment, AttachmentSettings, Plugin, PluginLimits};
+pub use key_sets::Algorithm;
+pub(super) use key_sets::KeySet;
+pub(super) use plugins::{Attachment, AttachmentSettings, Plugin, PluginLimits, Quotas, When};
 pub use plugins::{Isolation, OnError, Permission};
 pub use routes::Strategy;
 pub(super) use routes::{Backend, Match, Route, Rule, Upstream};
@@ -72,6 +75,16 @@ pub(super) struct Document {
     /// Plugins by name. A route may also attach a plugin that is shipped with Cloud Cup and not listed here.
     #[schemars(extend("propertyNames" = {"pattern": NAME_PATTERN}))]
     pub plugins: Option<BTreeMap<String, Option<Plugin>>>,
+    /// Keys that tokens are verified with, by name, for plugins with the permission `jwt`.
+    #[schemars(extend("propertyNames" = {"pattern": NAME_PATTERN}))]
+    pub key_sets: Option<BTreeMap<String, Option<KeySet>>>,
+    /// Secrets by name, usually `$env:NAME` or `$file:PATH`, for plugins that name them in their `secrets`.
+    #[schemars(extend("propertyNames" = {"pattern": NAME_PATTERN}))]
+    pub secrets: Option<BTreeMap<String, Option<String>>>,
+    /// Where compiled plugins are kept, so that the next start is quick: the path of a folder that belongs to this user
+    /// alone and is made when it is missing, or `off`. Default: `cloud-cup/plugins` in `$XDG_CACHE_HOME` or `~/.cache`.
+    #[schemars(length(min = 1))]
+    pub plugin_cache: Option<String>,
     /// Routes by pattern: `[METHOD[,METHOD] ][host]/path`, for example `/game/*`, `/users/{id}`, `GET
     /// api.example.com/v1/*`, `*.example.com/*`. `/game/*` matches `/game` and everything below it, `*` alone matches
     /// everything. The most specific pattern that matches a request gets it: host before path, exact before parameter
@@ -110,6 +123,9 @@ pub(super) struct Http {
     /// The strategy of routes and upstreams that name none. Default: `round-robin`.
     #[schemars(extend("default" = "round-robin"))]
     pub strategy: Option<Strategy>,
+    /// Plugins that see the requests of every route, before the route's own. A route switches one off by attaching it with
+    /// `"enabled": false`.
+    pub plugins: Option<Vec<Option<Attachment>>>,
 }
 
 /// A certificate and its key, as PEM files.

@@ -11,6 +11,7 @@ use super::report::Report;
 
 mod amounts;
 mod conditions;
+mod key_sets;
 mod listeners;
 mod names;
 mod plugins;
@@ -18,6 +19,7 @@ mod routes;
 mod settings;
 mod tls;
 mod upstreams;
+mod when;
 
 use plugins::Plugins;
 use routes::Routes;
@@ -32,6 +34,7 @@ pub(super) fn check(
     tls::check(document, environment, report);
     let mut upstreams = Upstreams::named(document, report);
     let mut plugins = Plugins::defined(document, environment, report);
+    plugins.attach_everywhere(document, report);
     let routes = Routes { upstreams: &mut upstreams, plugins: &mut plugins, report }.check(document);
     let (listeners, admin_listen) = listeners::check(document, report);
     let admin_socket = document.admin.as_ref().and_then(|admin| admin.socket.as_ref());
@@ -46,6 +49,9 @@ pub(super) fn check(
         },
         upstreams: upstreams.into_checked(),
         plugins: plugins.into_checked(),
+        key_sets: key_sets::check(document, environment, report),
+        named_secrets: settings::named_secrets(document, report),
+        plugin_cache: settings::plugin_cache(document, environment),
         routes,
         secrets,
     }

@@ -25,6 +25,7 @@ fn folder() -> TempDir {
     let block = |label: &str| format!("-----BEGIN {label}-----\nAA==\n-----END {label}-----\n");
     fs::write(folder.path().join("certificate.pem"), block("CERTIFICATE")).unwrap();
     fs::write(folder.path().join("key.pem"), block("PRIVATE KEY")).unwrap();
+    fs::write(folder.path().join("keys.json"), r#"{"keys": []}"#).unwrap();
     folder
 }
 

@@ -1,7 +1,7 @@
 //! One request on its way through the gateway, with everything that is known of it.
 
+use std::any::Any;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
@@ -20,7 +20,7 @@ pub struct Exchange {
     /// Bytes of the authority before its port.
     pub host_name_length: usize,
     /// Fields about the client that are not among `headers` yet, see [`Self::complete_headers`].
-    pub forwarded: Option<Rc<Forwarded>>,
+    pub forwarded: Option<Arc<Forwarded>>,
     /// Who asks.
     pub client: Client,
     /// The pattern of the route that was matched; none before that.
@@ -29,6 +29,14 @@ pub struct Exchange {
     pub parameters: Vec<(Arc<str>, String)>,
     /// Notes that plugins left for each other.
     pub attributes: Vec<(String, String)>,
+    /// The hosts of the route's backends, where plugins may ask for them.
+    pub backends: Option<Arc<[String]>>,
+    /// Those of them that plugins took out of the choice.
+    pub avoided: Vec<String>,
+    /// Fields that plugins add to the response, see [`Self::answer`].
+    pub response_fields: Vec<(HeaderName, HeaderValue)>,
+    /// What plugins hold of the host's for as long as the exchange lasts.
+    pub held: Vec<Box<dyn Any + Send>>,
     /// Present once there is a response.
     pub response: Option<ResponseHead>,
 }
@@ -95,6 +103,24 @@ impl Exchange {
         for (name, value) in &forwarded.fields {
             self.headers.insert(name.clone(), value.clone());
         }
+    }
+
+    /// The same, for somebody who looks at or changes one field: only fields about the client are worth it.
+    pub fn complete_headers_for(&mut self, name: &str) {
+        let is_about_client = |forwarded: &Arc<Forwarded>| {
+            forwarded.fields.iter().any(|(known, _)| known.as_str().eq_ignore_ascii_case(name))
+        };
+        if self.forwarded.as_ref().is_some_and(is_about_client) {
+            self.complete_headers();
+        }
+    }
+
+    /// Takes a response, with the fields that plugins have asked for.
+    pub fn answer(&mut self, mut head: ResponseHead) {
+        for (name, value) in self.response_fields.drain(..) {
+            head.headers.append(name, value);
+        }
+        self.response = Some(head);
     }
 
     /// The normalised path.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+mod capabilities;
+
 use super::metrics::{BUCKETS, RouteMetrics, WorkerMetrics};
 
 /// What is told beside the workers' numbers.
@@ -14,6 +16,65 @@ pub struct Facts {
     pub reloads_rejected: u64,
     pub access_log_dropped: u64,
     pub backends: Vec<Backend>,
+    pub plugins: Vec<Plugin>,
+    pub limits: Vec<Limit>,
+    pub breakers: Vec<Breaker>,
+    pub key_sets: Vec<KeySet>,
+    pub stores: Vec<Store>,
+}
+
+/// A plugin's state, all its uses together.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each is a label or the value of its metric")]
+pub struct Plugin {
+    pub name: String,
+    pub is_tripped: bool,
+    pub trips: u64,
+}
+
+/// A limit of a plugin's.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each is a label or the value of its metric")]
+pub struct Limit {
+    pub plugin: String,
+    pub limit: String,
+    pub keys: usize,
+    pub evictions: u64,
+}
+
+/// A circuit breaker.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each is a label or the value of its metric")]
+pub struct Breaker {
+    pub plugin: String,
+    pub breaker: String,
+    pub key: String,
+    /// 0 closed, 1 half-open, 2 open.
+    pub state: u8,
+    /// By the state that was entered.
+    pub transitions: [(&'static str, u64); 3],
+    pub refused: u64,
+}
+
+/// Keys that tokens are verified with.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each is a label or the value of its metric")]
+pub struct KeySet {
+    pub key_set: String,
+    pub keys: usize,
+    pub age: Option<std::time::Duration>,
+    pub fetches: u64,
+    pub fetch_failures: u64,
+    pub remembered: usize,
+}
+
+/// A plugin's key-value store.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each is a label or the value of its metric")]
+pub struct Store {
+    pub plugin: String,
+    pub entries: usize,
+    pub bytes: usize,
 }
 
 /// A backend's state.
@@ -33,6 +94,7 @@ pub fn write(workers: &[impl AsRef<WorkerMetrics>], facts: &Facts) -> String {
     write_requests(&mut page, &workers);
     write_plugins(&mut page, &workers);
     write_backends(&mut page, &facts.backends);
+    capabilities::write(&mut page, facts);
     let sum = |number: fn(&WorkerMetrics) -> u64| workers.iter().map(|worker| number(worker)).sum::<u64>();
     page.single(
         "cloudcup_connections",

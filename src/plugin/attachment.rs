@@ -1,13 +1,15 @@
 //! A plugin's use by a route.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
 
 use super::engine::PluginEngine;
-use super::instance::{Fault, FaultKind, Instance};
+use super::fault::{Fault, FaultKind};
+use super::instance::{Instance, StartError};
 use super::limits::PluginLimits;
 use super::load::{LoadError, Plugin};
+use super::opened::Opened;
+use super::trip::Trip;
+use crate::base::line_budget::LineBudget;
 
 /// What the document says of one use of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -50,58 +52,63 @@ pub struct Attachment {
     /// How.
     pub spec: AttachmentSpec,
     pub(super) ticks: u64,
-    log: LogBudget,
+    pub(super) trip: Trip,
+    /// What its first instance has opened, which is all that any of them may.
+    pub(super) opened: OnceLock<Opened>,
+    lines: LineBudget,
+    fault_lines: LineBudget,
 }
 
-/// Lines that were logged in the current second, by all instances together: a plugin whose instances are short-lived
-/// has no more of them than another one.
-#[derive(Debug, Default)]
-struct LogBudget {
-    /// Seconds since the process began in the upper half, lines in the lower.
-    second_and_lines: AtomicU64,
-    dropped: AtomicU64,
-}
+/// Faults of one attachment that are told in a second. A plugin that fails on purpose, and not so often in a row that it
+/// trips, would have as many lines as it gets requests.
+const FAULT_LINES: u32 = 10;
 
 impl Attachment {
     /// An attachment that was not tried yet, see [`Self::check`].
     pub fn new(plugin: Arc<Plugin>, spec: AttachmentSpec) -> Self {
         let ticks = PluginEngine::ticks(spec.limits.time);
-        Self { plugin, spec, ticks, log: LogBudget::default() }
+        let (trip, opened, lines, fault_lines) = Default::default();
+        Self { plugin, spec, ticks, trip, opened, lines, fault_lines }
     }
 
-    /// The number of lines that were dropped before this one, or none when this one is to be dropped too.
+    /// How often it was taken out of the way because it failed again and again, and whether it is now.
+    pub fn trips(&self) -> (u64, bool) {
+        (self.trip.trips(), self.trip.is_tripped())
+    }
+
+    /// Lets it be called again, by the operator's word.
+    pub fn reset(&self) {
+        self.trip.reset();
+    }
+
+    /// Whether the guest may write a line, see [`LineBudget::admit`]. All instances share the budget: a plugin whose
+    /// instances are short-lived has no more lines than another one.
     pub(super) fn admit_line(&self) -> Option<u64> {
-        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-        let second = START.elapsed().as_secs() << 32;
-        let count = |seen: u64| if seen & !u64::from(u32::MAX) == second { seen + 1 } else { second + 1 };
-        let lines = self.log.second_and_lines.fetch_update(Relaxed, Relaxed, |seen| {
-            let next = count(seen);
-            (next - second <= u64::from(self.spec.limits.log_rate)).then_some(next)
-        });
-        match lines {
-            Ok(_) => Some(self.log.dropped.swap(0, Relaxed)),
-            Err(_) => {
-                self.log.dropped.fetch_add(1, Relaxed);
-                None
-            }
-        }
+        self.lines.admit(self.spec.limits.log_rate)
+    }
+
+    /// Whether a fault is told.
+    pub(super) fn admit_fault_line(&self) -> Option<u64> {
+        self.fault_lines.admit(FAULT_LINES)
     }
 
     /// Makes one instance and configures it, so that what is wrong with the plugin or its configuration shows before a
     /// request meets it.
     pub fn check(self: &Arc<Self>) -> Result<(), AttachError> {
-        Instance::new(self).map(drop).map_err(|error| match error {
-            super::instance::StartError::Contract(error) => LoadError::WrongType(error).into(),
-            super::instance::StartError::Refused(words) => AttachError::Refused(words),
-            super::instance::StartError::Fault(fault) => AttachError::Fault(fault),
-        })
+        let opened = Instance::first(self).map_err(|error| match error {
+            StartError::Contract(error) => LoadError::WrongType(error).into(),
+            StartError::Refused(words) => AttachError::Refused(words),
+            StartError::Fault(fault) => AttachError::Fault(fault),
+        })?;
+        self.opened.get_or_init(|| opened);
+        Ok(())
     }
 
     /// Whether it is the same use of the same component.
     pub fn is_same(&self, plugin: &Plugin, spec: &AttachmentSpec) -> bool {
         self.plugin.digest == plugin.digest
             && self.plugin.name == plugin.name
-            && self.plugin.permissions == plugin.permissions
+            && self.plugin.grants == plugin.grants
             && self.spec == *spec
     }
 }

@@ -1,6 +1,6 @@
 //! A route's attachments, run in order on requests and in reverse on responses.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -8,11 +8,17 @@ use tracing::warn;
 
 use super::attachment::{Attachment, Isolation, OnError};
 use super::bindings::Outcome;
-use super::instance::{Fault, FaultKind, Instance, StartError, Verdict};
+use super::fault::{Fault, FaultKind};
+use super::instance::{Hook, Instance, StartError, Verdict};
 use super::load::Hooks;
 use super::reply::Reply;
+use super::trip::Admission;
 use crate::message::Exchange;
 use crate::observe::metrics::PluginMetrics;
+use crate::route::{Condition, Subject};
+
+/// Instances of one attachment that a worker keeps warm: more than one only where calls wait beside each other.
+const MOST_WARM: usize = 8;
 
 /// One worker's instances: a slot per attachment of its snapshot.
 #[derive(Default)]
@@ -22,8 +28,21 @@ pub struct Instances {
 
 struct Slot {
     attachment: Arc<Attachment>,
-    warm: RefCell<Option<Instance>>,
+    warm: RefCell<Vec<Instance>>,
+    /// Calls that are under way on this worker and may wait.
+    waiting: Cell<u32>,
+    /// Those of finish hooks, which have places of their own: nobody waits for them, and they keep nobody waiting.
+    finishing: Cell<u32>,
     metrics: Arc<PluginMetrics>,
+}
+
+/// An attachment in its place in a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Which: an index into the snapshot's attachments.
+    pub slot: usize,
+    /// Which requests it sees.
+    pub when: Option<Condition>,
 }
 
 /// How far one request has come through its chain.
@@ -35,6 +54,8 @@ pub struct Chain {
     own: Vec<(usize, Instance)>,
     /// What each hook that did not just go on said, for the access log.
     verdicts: Vec<(usize, &'static str)>,
+    /// Slots that this request tries after a pause.
+    probes: Vec<usize>,
 }
 
 /// Why a chain ended before its last plugin.
@@ -45,6 +66,10 @@ pub enum ChainEnd {
     /// A plugin failed, and its failures are not to be passed over.
     Fault(FaultKind),
 }
+
+/// The exchange that a chain works on. Its place is empty while a hook runs; when a hook that waits is abandoned, the
+/// exchange is put back.
+pub type Place = Option<Box<Exchange>>;
 
 impl Instances {
     /// A slot for each attachment, in the snapshot's order. Instances of `previous` whose attachment is the same object
@@ -57,14 +82,16 @@ impl Instances {
         let slots = attachments.iter().map(|attachment| Slot {
             attachment: Arc::clone(attachment),
             warm: RefCell::new(previous.take(attachment)),
+            waiting: Cell::new(0),
+            finishing: Cell::new(0),
             metrics: metrics(&attachment.plugin.name),
         });
         Self { slots: slots.collect() }
     }
 
-    fn take(&self, attachment: &Arc<Attachment>) -> Option<Instance> {
-        let mut slots = self.slots.iter();
-        slots.find(|slot| Arc::ptr_eq(&slot.attachment, attachment))?.warm.take()
+    fn take(&self, attachment: &Arc<Attachment>) -> Vec<Instance> {
+        let slot = self.slots.iter().find(|slot| Arc::ptr_eq(&slot.attachment, attachment));
+        slot.map(|slot| slot.warm.take()).unwrap_or_default()
     }
 
     /// Gives all warm instances back to the engine.
@@ -72,10 +99,16 @@ impl Instances {
         self.slots.iter().for_each(|slot| drop(slot.warm.take()));
     }
 
+    /// Bytes of linear memory of each warm instance.
+    pub fn memory(&self) -> Vec<usize> {
+        let of_slot = |slot: &Slot| slot.warm.borrow().iter().map(Instance::memory).collect::<Vec<_>>();
+        self.slots.iter().flat_map(of_slot).collect()
+    }
+
     fn start(&self, slot: &Slot) -> Result<Instance, Fault> {
         let started = match Instance::new(&slot.attachment) {
             // The engine's pool may be empty because other attachments hold on to instances that they hardly use.
-            Err(StartError::Fault(Fault { kind: FaultKind::Start, .. })) => {
+            Err(StartError::Fault(Fault { kind: FaultKind::Start | FaultKind::Busy, .. })) => {
                 self.cool();
                 Instance::new(&slot.attachment)
             }
@@ -88,35 +121,45 @@ impl Instances {
             }
         })
     }
+
+    fn hooks(&self, index: usize) -> &Hooks {
+        &self.slots[index].attachment.plugin.hooks
+    }
+
+    fn fails_closed(&self, index: usize) -> bool {
+        self.slots[index].attachment.spec.on_error == OnError::Closed
+    }
 }
 
 impl Chain {
-    /// Runs the request hooks of the attachments in `slots`.
-    pub fn on_request(
+    /// Runs the request hooks of the attachments in `links` whose conditions hold.
+    pub async fn on_request(
         &mut self,
         instances: &Instances,
-        slots: &[usize],
-        mut exchange: Box<Exchange>,
-    ) -> (Box<Exchange>, Result<(), ChainEnd>) {
-        for &index in slots {
+        links: &[Link],
+        exchange: &mut Place,
+    ) -> Result<(), ChainEnd> {
+        for Link { slot: index, when } in links {
+            let index = *index;
+            if when.as_ref().is_some_and(|when| !holds(when, exchange)) {
+                continue;
+            }
             if instances.hooks(index).on_request.is_none() {
                 self.reached.push(index);
                 continue;
             }
-            let verdict;
-            (exchange, verdict) = self.call(instances, index, exchange, Instance::on_request);
-            match verdict {
+            match self.call(instances, index, exchange, Hook::Request).await {
                 Ok(Verdict::Next) => self.reached.push(index),
                 Ok(Verdict::Reply(reply)) => {
                     self.reached.push(index);
                     self.verdicts.push((index, "reply"));
-                    return (exchange, Err(ChainEnd::Reply(reply)));
+                    return Err(ChainEnd::Reply(reply));
                 }
-                Err(kind) if instances.fails_closed(index) => return (exchange, Err(ChainEnd::Fault(kind))),
+                Err(kind) if instances.fails_closed(index) => return Err(ChainEnd::Fault(kind)),
                 Err(_) => {}
             }
         }
-        (exchange, Ok(()))
+        Ok(())
     }
 
     /// Whether any hook wants the response.
@@ -126,29 +169,27 @@ impl Chain {
 
     /// Runs the response hooks of what was reached, in reverse. An end replaces the response, and the hooks that are
     /// still to come see what it was replaced by: `replace` puts it into the exchange.
-    pub fn on_response(
+    pub async fn on_response(
         &mut self,
         instances: &Instances,
-        mut exchange: Box<Exchange>,
+        exchange: &mut Place,
         mut replace: impl FnMut(&mut Exchange, ChainEnd),
-    ) -> Box<Exchange> {
+    ) {
         for position in (0..self.reached.len()).rev() {
             let index = self.reached[position];
             if instances.hooks(index).on_response.is_none() {
                 continue;
             }
-            let verdict;
-            (exchange, verdict) = self.call(instances, index, exchange, Instance::on_response);
-            match verdict {
+            let end = match self.call(instances, index, exchange, Hook::Response).await {
                 Ok(Verdict::Reply(reply)) => {
                     self.verdicts.push((index, "reply"));
-                    replace(&mut exchange, ChainEnd::Reply(reply));
+                    ChainEnd::Reply(reply)
                 }
-                Err(kind) if instances.fails_closed(index) => replace(&mut exchange, ChainEnd::Fault(kind)),
-                _ => {}
-            }
+                Err(kind) if instances.fails_closed(index) => ChainEnd::Fault(kind),
+                _ => continue,
+            };
+            replace(exchange.as_mut().expect("a call that has ended has put it back"), end);
         }
-        exchange
     }
 
     /// Whether any hook wants to know how the exchange ended.
@@ -156,14 +197,19 @@ impl Chain {
         self.reached.iter().any(|&index| instances.hooks(index).on_finish.is_some())
     }
 
+    /// Whether finish hooks may wait.
+    pub fn finish_waits(&self, instances: &Instances) -> bool {
+        self.reached.iter().any(|&index| {
+            instances.hooks(index).on_finish.is_some() && instances.slots[index].attachment.plugin.waits
+        })
+    }
+
     /// Runs the finish hooks of what was reached. Their faults concern nobody but the log.
-    pub fn on_finish(&mut self, instances: &Instances, mut exchange: Box<Exchange>, outcome: &Outcome) {
+    pub async fn on_finish(&mut self, instances: &Instances, exchange: &mut Place, outcome: &Outcome) {
         for position in 0..self.reached.len() {
             let index = self.reached[position];
             if instances.hooks(index).on_finish.is_some() {
-                (exchange, _) = self.call(instances, index, exchange, |instance, exchange| {
-                    instance.on_finish(exchange, outcome.clone())
-                });
+                let _ = self.call(instances, index, exchange, Hook::Finish(outcome.clone())).await;
             }
         }
     }
@@ -176,40 +222,68 @@ impl Chain {
     }
 
     /// Calls one hook. After a fault the instance is gone.
-    fn call<T>(
+    async fn call(
         &mut self,
         instances: &Instances,
         index: usize,
-        exchange: Box<Exchange>,
-        hook: impl FnOnce(&mut Instance, Box<Exchange>) -> (Box<Exchange>, Result<T, Fault>),
-    ) -> (Box<Exchange>, Result<T, FaultKind>) {
+        exchange: &mut Place,
+        hook: Hook,
+    ) -> Result<Verdict, FaultKind> {
         let slot = &instances.slots[index];
-        let started = Instant::now();
-        let mut instance = match self.checkout(instances, index) {
-            Ok(instance) => instance,
-            Err(fault) => return (exchange, Err(self.report(slot, index, fault))),
+        let Some(admission) = self.admission(slot, index) else {
+            return Err(self.pass_over(slot, index, FaultKind::Tripped));
         };
-        let (exchange, result) = hook(&mut instance, exchange);
+        let number = hook.number();
+        let started = Instant::now();
+        let mut instance = match self.checkout(instances, index, &hook) {
+            Ok(instance) => instance,
+            Err(fault) => return Err(self.report(slot, index, &fault, number, admission)),
+        };
+        let result = if slot.attachment.plugin.waits {
+            let places = if matches!(hook, Hook::Finish(_)) { &slot.finishing } else { &slot.waiting };
+            let Some(_waiting) = Waiting::begin(places, slot.attachment.spec.limits.waiting_calls) else {
+                self.checkin(slot, index, instance);
+                return Err(self.pass_over(slot, index, FaultKind::Busy));
+            };
+            let result;
+            (instance, result) = instance.call_waiting(hook, exchange).await;
+            result
+        } else {
+            instance.call(hook, exchange)
+        };
         slot.metrics.called(started.elapsed());
         match result {
-            Ok(value) => {
+            Ok(verdict) => {
+                slot.attachment.trip.succeeded(number, admission);
                 self.checkin(slot, index, instance);
-                (exchange, Ok(value))
+                Ok(verdict)
             }
-            Err(fault) => (exchange, Err(self.report(slot, index, fault))),
+            Err(fault) => Err(self.report(slot, index, &fault, number, admission)),
         }
     }
 
-    fn checkout(&mut self, instances: &Instances, index: usize) -> Result<Instance, Fault> {
+    /// Whether the attachment may be called. A request that tries one after a pause tries all of its hooks.
+    fn admission(&mut self, slot: &Slot, index: usize) -> Option<Admission> {
+        if self.probes.contains(&index) {
+            return Some(Admission::Probe);
+        }
+        let admission = slot.attachment.trip.admits()?;
+        if admission == Admission::Probe {
+            self.probes.push(index);
+        }
+        Some(admission)
+    }
+
+    fn checkout(&mut self, instances: &Instances, index: usize, hook: &Hook) -> Result<Instance, Fault> {
         let slot = &instances.slots[index];
         let spec = &slot.attachment.spec;
-        // What was reached has been called for this request before, unless it has no request hook.
-        let is_first = !self.reached.contains(&index) || instances.hooks(index).on_request.is_none();
+        let is_first = slot.attachment.plugin.hooks.begins_with(hook);
         let own = self.own.iter().position(|(owner, _)| *owner == index);
         let own = own.map(|position| self.own.swap_remove(position).1);
         let held = match spec.isolation {
             Isolation::Reuse => own.or_else(|| {
-                slot.warm.take().filter(|instance| !is_first || instance.served < spec.limits.requests)
+                let warm = slot.warm.borrow_mut().pop();
+                warm.filter(|instance| !is_first || instance.served < spec.limits.requests)
             }),
             Isolation::Request => own,
         };
@@ -225,10 +299,12 @@ impl Chain {
                 if instance.place.is_none() {
                     instance.place = slot.attachment.plugin.warm_places.take();
                 }
-                match instance.place {
-                    Some(_) => drop(slot.warm.replace(Some(instance))),
+                let mut warm = slot.warm.borrow_mut();
+                if instance.place.is_some() && warm.len() < MOST_WARM {
+                    warm.push(instance);
+                } else {
                     // It serves this request to its end, and the next one gets another.
-                    None => self.own.push((index, instance)),
+                    self.own.push((index, instance));
                 }
             }
             Isolation::Request if hooks.on_response.is_some() || hooks.on_finish.is_some() => {
@@ -238,25 +314,62 @@ impl Chain {
         }
     }
 
-    fn report(&mut self, slot: &Slot, index: usize, fault: Fault) -> FaultKind {
-        slot.metrics.faulted(fault.kind.code());
-        self.verdicts.push((index, fault.kind.code()));
-        warn!(
-            plugin = slot.attachment.plugin.name,
-            code = fault.kind.code(),
-            "plugin fault: {}",
-            fault.detail
-        );
-        fault.kind
+    fn report(
+        &mut self,
+        slot: &Slot,
+        index: usize,
+        fault: &Fault,
+        hook: usize,
+        admission: Admission,
+    ) -> FaultKind {
+        let plugin = slot.attachment.plugin.name.as_str();
+        if let Some(dropped) = slot.attachment.admit_fault_line() {
+            warn!(plugin, code = fault.kind.code(), dropped, "plugin fault: {}", fault.detail);
+        }
+        if fault.kind != FaultKind::Busy
+            && let Some(pause) =
+                slot.attachment.trip.failed(hook, admission, fault.kind == FaultKind::Deadline)
+        {
+            warn!(plugin, seconds = pause.as_secs(), "plugin tripped: it is not called for a while");
+        }
+        self.pass_over(slot, index, fault.kind)
+    }
+
+    fn pass_over(&mut self, slot: &Slot, index: usize, kind: FaultKind) -> FaultKind {
+        slot.metrics.faulted(kind.code());
+        self.verdicts.push((index, kind.code()));
+        kind
     }
 }
 
-impl Instances {
-    fn hooks(&self, index: usize) -> &Hooks {
-        &self.slots[index].attachment.plugin.hooks
-    }
+fn holds(condition: &Condition, exchange: &mut Place) -> bool {
+    let exchange = exchange.as_mut().expect("it lies in its place between calls");
+    exchange.complete_headers();
+    condition.holds(&Subject {
+        method: &exchange.method,
+        path: exchange.path(),
+        query: exchange.uri.query(),
+        headers: &exchange.headers,
+        attributes: &exchange.attributes,
+    })
+}
 
-    fn fails_closed(&self, index: usize) -> bool {
-        self.slots[index].attachment.spec.on_error == OnError::Closed
+/// A call that may wait, counted.
+struct Waiting<'a>(&'a Cell<u32>);
+
+impl<'a> Waiting<'a> {
+    fn begin(places: &'a Cell<u32>, most: u32) -> Option<Self> {
+        let taken = places.get();
+        if taken >= most {
+            return None;
+        }
+        places.set(taken + 1);
+        Some(Self(places))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }

@@ -1,16 +1,23 @@
 //! The one WebAssembly engine of the process.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use tracing::warn;
+use wasmtime::{Cache, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::cache::{self, CacheFolder};
 use super::load::{LoadError, chain};
+use crate::capability::Capabilities;
 
 /// How often a running guest looks whether its time is up, and so how exact deadlines are.
 pub(super) const TICK: Duration = Duration::from_millis(5);
+
+/// When plugins' monotonic time began: with the engine, so before anything that a plugin could measure.
+pub(super) static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Instances that may exist at one time, in all workers together.
 const INSTANCES: u32 = 1000;
@@ -28,6 +35,10 @@ const STACK: usize = 512 << 10;
 #[derive(Debug, Default)]
 pub struct PluginEngine {
     running: OnceLock<Result<Running, String>>,
+    /// Where compiled components are kept, once that is known.
+    cache: OnceLock<CacheFolder>,
+    /// What plugins share with each other and with the operator.
+    pub capabilities: Arc<Capabilities>,
 }
 
 #[derive(Debug)]
@@ -39,12 +50,19 @@ struct Running {
 }
 
 impl PluginEngine {
+    /// Says where compiled components are kept. Counts until the first plugin is loaded.
+    pub fn keep_compiled(&self, folder: CacheFolder) {
+        // The first word counts: what is running cannot change it.
+        let _ = self.cache.set(folder);
+    }
+
     pub(super) fn engine(&self) -> Result<&Engine, LoadError> {
         self.running().map(|running| &running.engine)
     }
 
     fn running(&self) -> Result<&Running, LoadError> {
-        let running = self.running.get_or_init(|| Running::start().map_err(|error| chain(&error)));
+        let start = || Running::start(self.cache.get()).map_err(|error| chain(&error));
+        let running = self.running.get_or_init(start);
         running.as_ref().map_err(|error| LoadError::Engine(error.clone()))
     }
 
@@ -62,8 +80,11 @@ impl PluginEngine {
 impl Running {
     /// Reserves the address space for instances and starts the thread that makes deadlines pass.
     #[expect(clippy::disallowed_methods, reason = "sleeping is what that thread does")]
-    fn start() -> wasmtime::Result<Self> {
-        let engine = Engine::new(&config())?;
+    fn start(cache: Option<&CacheFolder>) -> wasmtime::Result<Self> {
+        LazyLock::force(&START);
+        let mut config = config();
+        config.cache(cache.and_then(CacheFolder::path).and_then(|path| open_cache(&path)));
+        let engine = Engine::new(&config)?;
         let stop = Arc::new(AtomicBool::new(false));
         let ticker = std::thread::Builder::new().name("plugin-ticker".into()).spawn({
             let (engine, stop) = (engine.weak(), Arc::clone(&stop));
@@ -111,6 +132,12 @@ impl Drop for Running {
             let _ = ticker.join();
         }
     }
+}
+
+/// A gateway that cannot keep what it has compiled runs all the same.
+fn open_cache(path: &Path) -> Option<Cache> {
+    let opened = cache::open(path);
+    opened.map_err(|error| warn!(folder = %path.display(), %error, "compiled plugins are not kept")).ok()
 }
 
 fn config() -> Config {

@@ -19,6 +19,8 @@ pub struct PluginLimits {
     pub log_rate: u32,
     /// Requests after which an instance is replaced.
     pub requests: u64,
+    /// Calls of a plugin that waits that may be under way on one worker.
+    pub waiting_calls: u32,
 }
 
 /// Core instances, memories and tables that one component may consist of.
@@ -29,13 +31,15 @@ const PARTS: usize = 64;
 pub(super) struct Limiter {
     memory_left: usize,
     elements_left: usize,
+    /// Bytes of linear memory, all memories together.
+    pub memory: usize,
     /// Growth was denied since the last call began.
     pub denied: bool,
 }
 
 impl Limiter {
     pub fn new(limits: &PluginLimits) -> Self {
-        Self { memory_left: limits.memory, elements_left: limits.table_elements, denied: false }
+        Self { memory_left: limits.memory, elements_left: limits.table_elements, memory: 0, denied: false }
     }
 }
 
@@ -50,7 +54,9 @@ fn grant(left: &mut usize, current: usize, desired: usize) -> bool {
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let before = self.memory_left;
         let granted = grant(&mut self.memory_left, current, desired);
+        self.memory += before - self.memory_left;
         self.denied |= !granted;
         Ok(granted)
     }

@@ -4,15 +4,21 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use wasmtime::Engine;
-use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, HasSelf, InstancePre, Linker};
 
-use super::bindings::{clock, config, facts, heads, log, random};
+use super::bindings::{
+    circuit, clock, config, facts, heads, http, jwt, log, metrics, panic, random, rate_limit, secrets, state,
+};
 use super::engine::{PluginEngine, WarmPlaces};
+use super::grants::{Granted, Grants};
 use super::host::Host;
+use super::imports::{self, PACKAGE, VERSION};
+use super::instance::Hook;
+use super::schema::{ConfigSchema, Misfit};
 
 /// A capability that a document grants to a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +29,20 @@ pub enum Permission {
     Clock,
     /// Random numbers.
     Random,
+    /// Verifying tokens.
+    Jwt,
+    /// Limits on how often something happens.
+    RateLimit,
+    /// Circuit breakers.
+    Circuit,
+    /// A key-value store.
+    State,
+    /// Requests to other servers.
+    Http,
+    /// Numbers of its own.
+    Metrics,
+    /// Secrets of the document.
+    Secrets,
 }
 
 /// SHA-256 of a component's bytes.
@@ -36,7 +56,12 @@ pub struct Plugin {
     /// Of its bytes.
     pub digest: Digest,
     /// What it was granted.
-    pub permissions: BTreeSet<Permission>,
+    pub grants: Grants,
+    /// Whether a call of it may wait, because it imports something that does.
+    pub waits: bool,
+    /// What it has of the host for what it was granted.
+    pub(super) granted: Granted,
+    schema: Option<ConfigSchema>,
     pub(super) pre: InstancePre<Host>,
     pub(super) hooks: Hooks,
     pub(super) warm_places: Arc<WarmPlaces>,
@@ -72,6 +97,12 @@ pub enum LoadError {
     /// It has no hook that the gateway could call.
     #[error("exports no hook of the `cloudcup:filter@0.1.0` contract")]
     NoHook,
+    /// The schema that it carries for its configuration is none.
+    #[error("carries a schema of its configuration that is not a JSON Schema: {0}")]
+    Schema(String),
+    /// What it is granted cannot be had.
+    #[error("{0}")]
+    Grant(String),
     /// An export has a hook's name and another type.
     #[error("does not fit the `cloudcup:filter@0.1.0` contract: {0}")]
     WrongType(String),
@@ -89,14 +120,14 @@ impl LoadError {
             Self::NoHook => {
                 Some("export `on-request`, `on-response` or `on-finish`, see wit/v0.1/filter.wit".into())
             }
-            Self::UnknownImport(_) => {
-                let known = "heads, config, facts, log, clock and random of `cloudcup:filter@0.1.0`";
-                Some(format!(
-                    "a filter may import {known}, and nothing of WASI: build for wasm32-unknown-unknown"
-                ))
-            }
+            Self::UnknownImport(_) => Some(
+                "a filter imports what wit/v0.1 has, and nothing of WASI: build for wasm32-unknown-unknown"
+                    .into(),
+            ),
             Self::Invalid(_) => Some("build it again; `wasm-tools validate` tells more".into()),
             Self::WrongType(_) => Some("build it against wit/v0.1/filter.wit of this version".into()),
+            Self::Grant(_) => None,
+            Self::Schema(_) => Some("see its custom section `cloudcup:config-schema`".into()),
             Self::Engine(_) => Some("it reserves address space: look at `ulimit -v`".into()),
         }
     }
@@ -104,7 +135,18 @@ impl LoadError {
 
 impl Permission {
     /// All there are.
-    pub const ALL: [Self; 3] = [Self::Log, Self::Clock, Self::Random];
+    pub const ALL: [Self; 10] = [
+        Self::Log,
+        Self::Clock,
+        Self::Random,
+        Self::Jwt,
+        Self::RateLimit,
+        Self::Circuit,
+        Self::State,
+        Self::Http,
+        Self::Metrics,
+        Self::Secrets,
+    ];
 
     /// As the document and the contract have it.
     pub fn name(self) -> &'static str {
@@ -112,10 +154,23 @@ impl Permission {
             Self::Log => "log",
             Self::Clock => "clock",
             Self::Random => "random",
+            Self::Jwt => "jwt",
+            Self::RateLimit => "rate-limit",
+            Self::Circuit => "circuit",
+            Self::State => "state",
+            Self::Http => "http",
+            Self::Metrics => "metrics",
+            Self::Secrets => "secrets",
         }
     }
 
-    fn import(self) -> String {
+    /// Whether a function of it may wait.
+    pub(super) fn waits(self) -> bool {
+        matches!(self, Self::Jwt | Self::Http)
+    }
+
+    /// As a component names it.
+    pub(super) fn import(self) -> String {
         format!("{PACKAGE}/{}@{VERSION}", self.name())
     }
 }
@@ -155,40 +210,37 @@ impl fmt::Debug for Plugin {
     }
 }
 
-const PACKAGE: &str = "cloudcup:filter";
-const VERSION: &str = "0.1.0";
-/// Interfaces about the exchange itself, which every filter may import.
-const ALWAYS: [&str; 3] = ["heads", "config", "facts"];
-
 impl Plugin {
     /// Compiles and links a component. Takes as long as its code is large: not for a worker's thread.
-    pub fn load(
-        engine: &PluginEngine,
-        name: &str,
-        bytes: &[u8],
-        permissions: BTreeSet<Permission>,
-    ) -> Result<Self, LoadError> {
-        // Byte 6 tells the layer of a binary: 0 for a module, 1 for a component.
-        if bytes.starts_with(b"\0asm") && bytes.get(6) == Some(&0) {
-            return Err(LoadError::CoreModule);
-        }
+    pub fn load(engine: &PluginEngine, name: &str, bytes: &[u8], grants: Grants) -> Result<Self, LoadError> {
+        let component = compile(engine, bytes)?;
         let warm_places = engine.warm_places()?;
-        let engine = engine.engine()?;
-        let component =
-            Component::from_binary(engine, bytes).map_err(|error| LoadError::Invalid(chain(&error)))?;
-        check_imports(engine, &component, &permissions)?;
+        let wasmtime = engine.engine()?;
+        let imported = imports::check(wasmtime, &component, &grants.permissions)?;
         let hooks = Hooks::of(&component);
         if hooks.on_request.is_none() && hooks.on_response.is_none() && hooks.on_finish.is_none() {
             return Err(LoadError::NoHook);
         }
-        let linker = linker(engine, &permissions).map_err(|error| LoadError::WrongType(chain(&error)))?;
-        let pre = linker.instantiate_pre(&component).map_err(|error| LoadError::WrongType(chain(&error)))?;
-        Ok(Self { name: name.to_owned(), digest: Digest::of(bytes), permissions, pre, hooks, warm_places })
+        let wrong_type = |error: wasmtime::Error| LoadError::WrongType(chain(&error));
+        let linker = linker(wasmtime, &grants.permissions).map_err(wrong_type)?;
+        let pre = linker.instantiate_pre(&component).map_err(wrong_type)?;
+        let waits = imported.iter().any(|permission| permission.waits());
+        let granted = Granted::open(name, &grants, &engine.capabilities).map_err(LoadError::Grant)?;
+        let schema = ConfigSchema::of(bytes).map_err(LoadError::Schema)?;
+        let (name, digest) = (name.to_owned(), Digest::of(bytes));
+        Ok(Self { name, digest, grants, waits, granted, schema, pre, hooks, warm_places })
+    }
+}
+
+impl Plugin {
+    /// Where a configuration does not fit the schema that the component carries.
+    pub fn misfits(&self, config: &Value) -> Vec<Misfit> {
+        self.schema.as_ref().map(|schema| schema.misfits(config)).unwrap_or_default()
     }
 }
 
 impl Hooks {
-    fn of(component: &Component) -> Self {
+    pub(super) fn of(component: &Component) -> Self {
         let export = |name: &str| component.get_export_index(None, name);
         Self {
             configure: export("configure"),
@@ -197,28 +249,34 @@ impl Hooks {
             on_finish: export("on-finish"),
         }
     }
-}
 
-fn check_imports(
-    engine: &Engine,
-    component: &Component,
-    granted: &BTreeSet<Permission>,
-) -> Result<(), LoadError> {
-    let mut missing = Vec::new();
-    let always = ALWAYS.map(|interface| format!("{PACKAGE}/{interface}@{VERSION}"));
-    for (name, import) in component.component_type().imports(engine) {
-        // A type that a hook's signature mentions is imported too, and carries nothing.
-        let is_type = matches!(import.ty, ComponentItem::Type(_) | ComponentItem::Resource(_));
-        if is_type || always.iter().any(|known| known == name) {
-            continue;
-        }
-        match Permission::ALL.into_iter().find(|permission| permission.import() == name) {
-            None => return Err(LoadError::UnknownImport(name.to_owned())),
-            Some(permission) if !granted.contains(&permission) => missing.push(permission),
-            Some(_) => {}
+    /// The names of those that there are.
+    pub fn names(&self) -> Vec<&'static str> {
+        let hooks = [
+            ("configure", self.configure),
+            ("on-request", self.on_request),
+            ("on-response", self.on_response),
+            ("on-finish", self.on_finish),
+        ];
+        hooks.into_iter().filter_map(|(name, hook)| hook.map(|_| name)).collect()
+    }
+
+    /// Whether this is the first hook that is called for a request.
+    pub fn begins_with(&self, hook: &Hook) -> bool {
+        match hook {
+            Hook::Request => true,
+            Hook::Response => self.on_request.is_none(),
+            Hook::Finish(_) => self.on_request.is_none() && self.on_response.is_none(),
         }
     }
-    if missing.is_empty() { Ok(()) } else { Err(LoadError::NotGranted(missing)) }
+}
+
+pub(super) fn compile(engine: &PluginEngine, bytes: &[u8]) -> Result<Component, LoadError> {
+    // Byte 6 tells the layer of a binary: 0 for a module, 1 for a component.
+    if bytes.starts_with(b"\0asm") && bytes.get(6) == Some(&0) {
+        return Err(LoadError::CoreModule);
+    }
+    Component::from_binary(engine.engine()?, bytes).map_err(|error| LoadError::Invalid(chain(&error)))
 }
 
 fn list(permissions: &[Permission]) -> String {
@@ -231,11 +289,19 @@ fn linker(engine: &Engine, granted: &BTreeSet<Permission>) -> wasmtime::Result<L
     heads::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
     config::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
     facts::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
+    panic::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
     for permission in granted {
         match permission {
             Permission::Log => log::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
             Permission::Clock => clock::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
             Permission::Random => random::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
+            Permission::Jwt => jwt::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
+            Permission::RateLimit => rate_limit::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
+            Permission::Circuit => circuit::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
+            Permission::State => state::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
+            Permission::Http => http::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
+            Permission::Metrics => metrics::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
+            Permission::Secrets => secrets::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?,
         }
     }
     Ok(linker)

@@ -38,7 +38,7 @@ pub(super) struct KnownHost {
     /// The element of `forwarded` that describes this hop (RFC 7239).
     pub element: HeaderValue,
     /// What is said of the client where it is not believed itself.
-    pub forwarded: Rc<Forwarded>,
+    pub forwarded: Arc<Forwarded>,
 }
 
 impl Connection {
@@ -84,7 +84,7 @@ impl KnownHost {
             (header::FORWARDED, element.clone()),
         ]);
         let name_length = split_port(authority).0.len();
-        Some(Self { value, name_length, element, forwarded: Rc::new(forwarded) })
+        Some(Self { value, name_length, element, forwarded: Arc::new(forwarded) })
     }
 }
 

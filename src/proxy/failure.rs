@@ -62,6 +62,21 @@ pub struct Failure {
 }
 
 impl Reason {
+    /// Those that a request can meet behind its request hooks, other plugins' faults aside: what response and finish
+    /// hooks are told of.
+    pub const BEHIND_HOOKS: [Self; 10] = [
+        Self::BadBody,
+        Self::BodyTooLarge,
+        Self::BodyTimeout,
+        Self::ClientClosed,
+        Self::NoHealthyBackend,
+        Self::ConnectFailed,
+        Self::ConnectTimeout,
+        Self::BackendClosed,
+        Self::BackendTimeout,
+        Self::BackendInvalid,
+    ];
+
     /// The stable code.
     pub fn code(self) -> &'static str {
         match self {
@@ -102,6 +117,7 @@ impl Reason {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientClosed => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::Plugin(kind) if kind.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Plugin(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoHealthyBackend => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed | Self::BackendClosed | Self::BackendInvalid => StatusCode::BAD_GATEWAY,
@@ -132,7 +148,7 @@ impl Failure {
         if let Some(allow) = &self.allow {
             headers.insert(header::ALLOW, allow.clone());
         }
-        if self.reason == Reason::NoHealthyBackend {
+        if self.reason.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         let mut head = ResponseHead { status: self.reason.status(), headers, lines: None };

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::forward::Attempts;
 use super::handle::Worker;
 use super::{Reason, View};
+use crate::base::immediate::immediate;
 use crate::message::body::Meter;
 use crate::message::http1::FieldLines;
 use crate::message::{Body, BodyError, Exchange};
@@ -121,12 +122,23 @@ impl Finish {
             status: self.status.as_u16(),
             origin: self.origin,
             reason: self.reason.map(|reason| reason.code().to_owned()),
+            backend: self.attempts.backend.as_ref().map(|member| member.endpoint.host.clone()),
             complete: self.is_complete,
             request_bytes: self.received_bytes(),
             response_bytes: self.sent,
             duration: duration.as_nanos() as u64,
         };
-        self.chain.on_finish(&self.view.instances, exchange, &outcome);
+        let (mut chain, view) = (std::mem::take(&mut self.chain), Rc::clone(&self.view));
+        let waits = chain.finish_waits(&view.instances);
+        let finishing = async move {
+            chain.on_finish(&view.instances, &mut Some(exchange), &outcome).await;
+        };
+        if waits {
+            // Nobody waits for it: what it does has its own deadlines, and the worker ends it when it stops.
+            tokio::task::spawn_local(finishing);
+        } else {
+            immediate(finishing).expect("only plugins that wait are waited for");
+        }
     }
 
     fn received_bytes(&self) -> u64 {

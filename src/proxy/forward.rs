@@ -46,7 +46,7 @@ impl Forward<'_> {
         mut body: Body,
         attempts: &mut Attempts,
     ) -> Result<(ResponseHead, Body), Failure> {
-        let mut tried = Vec::new();
+        let mut tried = cluster.ids(&exchange.avoided);
         let mut last = None;
         loop {
             let Pick::Member(member) = cluster.pick(&tried) else {

@@ -19,6 +19,9 @@ use crate::plugin::{ChainEnd, Origin};
 use crate::route::Lookup;
 use crate::upstream::{Health, Pools};
 
+/// The exchange lies in [`Finish`] while others work on it.
+const LENT: &str = "it was put there before and only lent";
+
 /// One worker's proxy.
 #[derive(Clone)]
 pub struct Proxy {
@@ -82,29 +85,33 @@ impl Proxy {
             Ok(rule) => rule,
             Err(failure) => return fail(finish, exchange, &failure),
         };
-        let decided;
-        (exchange, decided) = finish.chain.on_request(&view.instances, &rule.plugins, exchange);
+        // Should the client leave meanwhile, what is told of the request is told of this.
+        finish.exchange = Some(exchange);
+        let decided = {
+            let Finish { chain, exchange, .. } = &mut *finish;
+            chain.on_request(&view.instances, &rule.plugins, exchange).await
+        };
         let outcome = match decided {
             Ok(()) if is_too_large(&body, settings) => {
                 Err(Failure::new(Reason::BodyTooLarge, BodyError::TooLarge.to_string()))
             }
             Ok(()) => {
                 let body = meter(body, settings, &mut finish);
-                // Should the client leave meanwhile, what is told of the request is told of this.
-                finish.exchange = Some(exchange);
-                let outcome = self.forward(rule, body, connection, &mut finish).await;
-                exchange = finish.exchange.take().expect("it was put there before and only lent");
-                outcome
+                self.forward(rule, body, connection, &mut finish).await
             }
-            Err(end) => Ok(answer(end, &mut finish)),
+            Err(end) => {
+                let (head, body);
+                (head, body, finish.origin, finish.reason) = answer(end);
+                Ok((head, body))
+            }
         };
         let (head, mut body) = outcome.unwrap_or_else(|failure| {
             (finish.origin, finish.reason) = (Origin::Gateway, Some(failure.reason));
             failure.response()
         });
-        exchange.response = Some(head);
-        exchange = respond(exchange, &view, &mut body, &mut finish);
-        into_response(finish, exchange, body)
+        finish.exchange.as_mut().expect(LENT).answer(head);
+        respond(&view, &mut body, &mut finish).await;
+        into_response(finish, body)
     }
 
     /// Answers what was no request, so that it is accounted for like one.
@@ -131,7 +138,7 @@ impl Proxy {
         let cluster = &view.snapshot.clusters[rule.cluster];
         finish.cluster = Some(rule.cluster);
         let Finish { exchange, attempts, .. } = finish;
-        let exchange = exchange.as_deref().expect("it is lent for as long as this takes");
+        let exchange = exchange.as_deref().expect(LENT);
         let mut answer = forward.send(cluster, exchange, body, attempts).await?;
         if forward.settings.via {
             answer.0.complete_headers();
@@ -169,10 +176,10 @@ fn find_rule<'a>(
     }
     let rule = route.rule(&exchange.headers, exchange.uri.query()).ok_or_else(none)?;
     if !rule.plugins.is_empty() {
-        exchange.complete_headers();
         let path = exchange.uri.path();
         let values = pattern.parameters(path).map(|(name, range)| (name.into(), path[range].to_owned()));
         exchange.parameters = values.collect();
+        exchange.backends = Some(snapshot.clusters[rule.cluster].hosts());
     }
     Ok(rule)
 }
@@ -192,36 +199,34 @@ fn meter(body: Body, settings: &Settings, finish: &mut Finish) -> Body {
     body
 }
 
-/// What a plugin's answer, or its failure, is to the client.
-fn answer(end: ChainEnd, finish: &mut Finish) -> (ResponseHead, Body) {
+/// What a plugin's answer, or its failure, is to the client, and whose answer that is.
+pub fn answer(end: ChainEnd) -> (ResponseHead, Body, Origin, Option<Reason>) {
     match end {
         ChainEnd::Reply(reply) => {
-            (finish.origin, finish.reason) = (Origin::Plugin, None);
             let mut head = ResponseHead { status: reply.status, headers: reply.headers, lines: None };
             head.date();
-            (head, Body::full(reply.body))
+            (head, Body::full(reply.body), Origin::Plugin, None)
         }
         ChainEnd::Fault(kind) => {
             let failure = Failure::from(kind);
-            (finish.origin, finish.reason) = (Origin::Gateway, Some(failure.reason));
-            failure.response()
+            let (head, body) = failure.response();
+            (head, body, Origin::Gateway, Some(failure.reason))
         }
     }
 }
 
 /// Step 7: the response hooks, in reverse.
-fn respond(mut exchange: Box<Exchange>, view: &View, body: &mut Body, finish: &mut Finish) -> Box<Exchange> {
-    let mut chain = std::mem::take(&mut finish.chain);
-    if chain.wants_response(&view.instances) {
-        exchange.response.iter_mut().for_each(ResponseHead::complete_headers);
-        exchange = chain.on_response(&view.instances, exchange, |exchange, end| {
-            let (head, replaced) = answer(end, finish);
-            exchange.response = Some(head);
-            *body = replaced;
-        });
+async fn respond(view: &View, body: &mut Body, finish: &mut Finish) {
+    if !finish.chain.wants_response(&view.instances) {
+        return;
     }
-    finish.chain = chain;
-    exchange
+    let Finish { chain, exchange, origin, reason, .. } = finish;
+    let replace = |exchange: &mut Exchange, end| {
+        let head;
+        (head, *body, *origin, *reason) = answer(end);
+        exchange.response = Some(head);
+    };
+    chain.on_response(&view.instances, exchange, replace).await;
 }
 
 /// A request that was refused before it had a chain.
@@ -229,14 +234,14 @@ fn fail(mut finish: Box<Finish>, mut exchange: Box<Exchange>, failure: &Failure)
     (finish.origin, finish.reason) = (Origin::Gateway, Some(failure.reason));
     let (head, body) = failure.response();
     exchange.response = Some(head);
-    into_response(finish, exchange, body)
+    finish.exchange = Some(exchange);
+    into_response(finish, body)
 }
 
 /// Step 8.
-fn into_response(mut finish: Box<Finish>, mut exchange: Box<Exchange>, body: Body) -> Response<ResponseBody> {
-    let head = exchange.response.take().unwrap_or_default();
+fn into_response(mut finish: Box<Finish>, body: Body) -> Response<ResponseBody> {
+    let head = finish.exchange.as_mut().and_then(|exchange| exchange.response.take()).unwrap_or_default();
     finish.status = head.status;
-    finish.exchange = Some(exchange);
     let mut response = Response::new(ResponseBody::new(head.lines, body, finish));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

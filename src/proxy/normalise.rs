@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
@@ -16,7 +17,7 @@ use crate::message::{Client, Exchange};
 use crate::route::path;
 
 /// Makes an exchange of a request's head. What is refused here is seen by no route and no plugin.
-pub(super) fn normalise(
+pub fn normalise(
     head: request::Parts,
     connection: &Connection,
     settings: &Settings,
@@ -52,6 +53,10 @@ fn begin(head: request::Parts, connection: &Connection) -> Box<Exchange> {
         route: None,
         parameters: Vec::new(),
         attributes: Vec::new(),
+        backends: None,
+        avoided: Vec::new(),
+        response_fields: Vec::new(),
+        held: Vec::new(),
         response: None,
     })
 }
@@ -139,7 +144,7 @@ fn forward_client(exchange: &mut Exchange, connection: &Connection, settings: &S
         if headers.keys().any(is_forwarded_field) {
             host.forwarded.fields.iter().for_each(|(name, _)| drop(headers.remove(name)));
         }
-        exchange.forwarded = Some(Rc::clone(&host.forwarded));
+        exchange.forwarded = Some(Arc::clone(&host.forwarded));
         return;
     }
     exchange.client.address = client_address(headers, connection.peer, &settings.trusted_proxies);

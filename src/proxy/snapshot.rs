@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::message::http1::HeadLimits;
 use crate::observe::access_log::Sink;
-use crate::plugin::Attachment;
+use crate::plugin::{Attachment, Link};
 use crate::route::Table;
 use crate::upstream::Cluster;
 
@@ -47,8 +47,8 @@ pub struct Rule {
     pub conditions: Conditions,
     /// Where they go: an index into [`Snapshot::clusters`].
     pub cluster: usize,
-    /// Indices into [`Snapshot::attachments`].
-    pub plugins: Vec<usize>,
+    /// Links to [`Snapshot::attachments`].
+    pub plugins: Vec<Link>,
 }
 
 /// What a request must have beside a matching pattern. All of them.

@@ -14,7 +14,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::config::{Checked, PluginSource};
+use crate::config::{Checked, KeySource, PluginSource};
 
 /// How long files must be left alone before they count as changed.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -117,10 +117,15 @@ impl Watch {
 
 /// The files that a document names and that a change of which is a change of what is served.
 pub fn files(checked: &Checked) -> impl Iterator<Item = PathBuf> {
-    checked.plugins.iter().filter_map(|plugin| match &plugin.source {
+    let plugins = checked.plugins.iter().filter_map(|plugin| match &plugin.source {
         PluginSource::File(path) => Some(path.clone()),
         PluginSource::Shipped => None,
-    })
+    });
+    let key_sets = checked.key_sets.iter().filter_map(|key_set| match &key_set.source {
+        KeySource::JwksFile { path, .. } => Some(path.clone()),
+        _ => None,
+    });
+    plugins.chain(key_sets)
 }
 
 /// The folder of a file, and that of what it links to.

@@ -104,6 +104,24 @@ impl Pattern {
         self.shape.path.is_prefix
     }
 
+    /// Whether a normalised path matches, whatever the host and the method.
+    pub fn matches_path(&self, path: &str) -> bool {
+        let mut rest = path.strip_prefix('/');
+        for wanted in self.segments() {
+            let Some(segments) = rest else { return false };
+            let (segment, behind) = segments.split_once('/').map_or((segments, None), |(a, b)| (a, Some(b)));
+            let is_match = match wanted {
+                Segment::Exact(text) => **text == *super::path::matching_form(segment),
+                Segment::Parameter => !segment.is_empty() && !segment.starts_with(';'),
+            };
+            if !is_match {
+                return false;
+            }
+            rest = behind;
+        }
+        self.is_prefix() || rest.is_none()
+    }
+
     /// The names of the parameters, in the order of the path.
     pub fn parameter_names(&self) -> impl Iterator<Item = &str> {
         self.parameters.iter().map(|parameter| &*parameter.name)

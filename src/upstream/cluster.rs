@@ -57,6 +57,8 @@ pub struct Member {
 pub struct Cluster {
     spec: ClusterSpec,
     members: Vec<Member>,
+    /// As the document has them.
+    hosts: Arc<[String]>,
     position: Arc<AtomicU64>,
     /// Indices into `members` of those in rotation. Replaced as a whole when health changes.
     rotation: ArcSwap<Vec<u32>>,
@@ -92,6 +94,7 @@ impl Cluster {
             weight: member.weight,
         });
         let cluster = Self {
+            hosts: spec.members.iter().map(|member| member.host.clone()).collect(),
             members: members.collect(),
             position: previous.map(|previous| Arc::clone(&previous.position)).unwrap_or_default(),
             rotation: ArcSwap::default(),
@@ -104,6 +107,20 @@ impl Cluster {
     /// The upstream's name.
     pub fn name(&self) -> &str {
         &self.spec.name
+    }
+
+    /// The hosts of all members, in the document's order.
+    pub fn hosts(&self) -> Arc<[String]> {
+        Arc::clone(&self.hosts)
+    }
+
+    /// The endpoints with these hosts.
+    pub fn ids(&self, hosts: &[String]) -> Vec<EndpointId> {
+        if hosts.is_empty() {
+            return Vec::new();
+        }
+        let members = self.members.iter().filter(|member| hosts.contains(&member.endpoint.host));
+        members.map(|member| member.endpoint.id).collect()
     }
 
     /// All members, in the document's order.

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::base::network::IpNetwork;
 use crate::base::units::ByteSize;
 use crate::config::document::{Isolation, OnError, Permission};
+use crate::route::Condition;
 
 /// A component, whether or not a rule attaches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,14 @@ pub struct Plugin {
     pub source: PluginSource,
     /// What the document grants it.
     pub permissions: BTreeSet<Permission>,
+    /// Whom it may send requests to, as patterns of hosts.
+    pub hosts: Vec<String>,
+    /// Private addresses that those may have.
+    pub private_networks: Vec<IpNetwork>,
+    /// Names of [`Checked::secrets`](super::Checked::named_secrets) that it may read.
+    pub secrets: Vec<String>,
+    /// What all its uses may keep together.
+    pub quotas: Quotas,
     /// JSON pointer of its definition, or for a shipped plugin without one of where it is attached first.
     pub pointer: String,
 }
@@ -41,6 +51,8 @@ pub struct Attachment {
     pub name: String,
     /// May hold secrets, so `Debug` does not show it.
     pub config: Value,
+    /// Which requests it sees; none is all.
+    pub when: Option<Condition>,
     /// What happens to a request when the plugin faults.
     pub on_error: OnError,
     /// Which requests share an instance.
@@ -49,6 +61,8 @@ pub struct Attachment {
     pub limits: PluginLimits,
     /// JSON pointer of the attachment.
     pub pointer: String,
+    /// JSON pointer of its configuration, or where it would stand.
+    pub config_pointer: String,
 }
 
 impl fmt::Debug for Attachment {
@@ -78,6 +92,8 @@ pub struct PluginLimits {
     pub log_rate: u32,
     /// After which an instance is replaced; at least 1.
     pub requests: u32,
+    /// Of a plugin that waits, on one worker; at least 1.
+    pub waiting_calls: u32,
 }
 
 impl Default for PluginLimits {
@@ -89,6 +105,40 @@ impl Default for PluginLimits {
             reply_size: ByteSize::kib(64),
             log_rate: 10,
             requests: 100_000,
+            waiting_calls: 64,
+        }
+    }
+}
+
+/// What a plugin may keep in the gateway, all its uses together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Quotas {
+    /// Of each rate limit.
+    pub rate_limit_keys: u32,
+    /// Of the key-value store.
+    pub state_entries: u32,
+    /// Of the key-value store.
+    pub state_size: ByteSize,
+    /// Of the metrics.
+    pub metric_series: u32,
+    /// To other servers, at one time.
+    pub http_requests: u32,
+    /// Of one of them.
+    pub http_time: Duration,
+    /// The body of an answer.
+    pub http_response_size: ByteSize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            rate_limit_keys: 1_000_000,
+            state_entries: 10_000,
+            state_size: ByteSize::mib(16),
+            metric_series: 100,
+            http_requests: 64,
+            http_time: Duration::from_secs(5),
+            http_response_size: ByteSize::mib(1),
         }
     }
 }

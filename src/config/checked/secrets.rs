@@ -1,6 +1,7 @@
 //! What `$env:` and `$file:` stood for, so that texts that others write can be cleared of it.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The texts that references stood for, with the references.
@@ -69,5 +70,15 @@ mod tests {
         let secrets = Secrets::new(entries.to_vec());
         assert_eq!(secrets.redact("the keys key-2 und ä$"), "the $env:As $env:B und ä$env:D");
         assert_eq!(format!("{secrets:?}"), r#"["$env:B", "$env:A", "$env:D"]"#);
+    }
+}
+
+/// The secrets of the document, by name.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct NamedSecrets(pub BTreeMap<String, String>);
+
+impl fmt::Debug for NamedSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }

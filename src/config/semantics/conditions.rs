@@ -51,7 +51,7 @@ fn headers(at: &Path<'_>, written: &BTreeMap<String, Option<String>>, report: &m
     headers
 }
 
-fn header_name(at: &Path<'_>, text: &str, report: &mut Report) -> Option<HeaderName> {
+pub(super) fn header_name(at: &Path<'_>, text: &str, report: &mut Report) -> Option<HeaderName> {
     let name = text.parse().ok();
     if name.is_none() {
         let message = format!("expected the name of a header, found {}", quote(text));
@@ -61,7 +61,7 @@ fn header_name(at: &Path<'_>, text: &str, report: &mut Report) -> Option<HeaderN
 }
 
 /// White space around a value is not part of it (RFC 9110, section 5.5), so that no request could match one with it.
-fn header_value(at: &Path<'_>, text: &str, report: &mut Report) -> Option<HeaderValue> {
+pub(super) fn header_value(at: &Path<'_>, text: &str, report: &mut Report) -> Option<HeaderValue> {
     let value = HeaderValue::from_bytes(text.as_bytes()).ok().filter(|_| text.trim_ascii() == text);
     if value.is_none() {
         report.unexpected(

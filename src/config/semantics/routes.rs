@@ -64,13 +64,8 @@ impl Routes<'_, '_> {
     fn rule(&mut self, at: &Path<'_>, written: &written::Rule, upstream_name: String) -> Option<Rule> {
         let matches = conditions::check(at, written, self.report);
         let upstream = self.upstream(at, written, upstream_name);
-        let at_plugins = at.field("plugins");
-        let attachments = written.plugins.iter().flatten().enumerate();
-        let attachments = attachments
-            .filter_map(|(index, written)| {
-                self.plugins.attach(&at_plugins.item(index), written.as_ref()?, self.report)
-            })
-            .collect();
+        let own = written.plugins.as_deref().unwrap_or_default();
+        let attachments = self.plugins.attach_to_rule(&at.field("plugins"), own, self.report);
         Some(Rule { matches, upstream: upstream?, attachments })
     }
 

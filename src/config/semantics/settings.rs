@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::written::{self, Document, DurationText};
-use super::{Environment, amounts};
+use super::{Environment, amounts, names};
 use crate::base::network::{IpNetwork, IpNetworkError};
 use crate::base::units::ByteSize;
-use crate::config::checked::{AccessLog, HttpSettings, Limits, Timeouts};
+use crate::config::checked::{AccessLog, HttpSettings, Limits, NamedSecrets, PluginCache, Timeouts};
 use crate::config::path::Path;
 use crate::config::report::Report;
 
@@ -78,7 +78,7 @@ fn trusted_proxies(document: &Document, report: &mut Report) -> Vec<IpNetwork> {
     written.filter_map(|(index, text)| network(&at.item(index), text.as_ref()?, report)).collect()
 }
 
-fn network(at: &Path<'_>, text: &str, report: &mut Report) -> Option<IpNetwork> {
+pub(super) fn network(at: &Path<'_>, text: &str, report: &mut Report) -> Option<IpNetwork> {
     let error = match text.parse() {
         Ok(network) => return Some(network),
         Err(error) => error,
@@ -98,4 +98,22 @@ pub(super) fn access_log(document: &Document, environment: &Environment<'_>) -> 
         Some("off") => AccessLog::Off,
         Some(path) => AccessLog::File(environment.directory.join(path)),
     }
+}
+
+pub(super) fn plugin_cache(document: &Document, environment: &Environment<'_>) -> PluginCache {
+    match document.plugin_cache.as_deref() {
+        None => PluginCache::Default,
+        Some("off") => PluginCache::Off,
+        Some(path) => PluginCache::Folder(environment.directory.join(path)),
+    }
+}
+
+pub(super) fn named_secrets(document: &Document, report: &mut Report) -> NamedSecrets {
+    let at = Path::ROOT.field("secrets");
+    let mut secrets = NamedSecrets::default();
+    for (name, value) in document.secrets.iter().flatten() {
+        names::check(&at.field(name), name, report);
+        secrets.0.extend(value.iter().map(|value| (name.clone(), value.clone())));
+    }
+    secrets
 }

@@ -44,6 +44,15 @@ pub(super) fn collect(error: &ValidationError<'_>, report: &Report, faults: &mut
         Kind::Required { property: Value::String(name) } => {
             faults.push(Fault::Missing { object: pointer.to_owned(), name: name.clone() });
         }
+        Kind::Enum { options } => {
+            let options = options.as_array().into_iter().flatten().filter_map(Value::as_str);
+            let options: Vec<_> = options.map(|option| format!("`{option}`")).collect();
+            let found = match error.instance().as_str() {
+                Some(text) => report.quote(error.instance_path(), text),
+                None => found(error, report),
+            };
+            faults.push(wrong(error, &one_of(&options), &found));
+        }
         Kind::Pattern { .. } | Kind::PropertyNames { .. } => {}
         _ => faults.push(wrong(error, &expected(error), &found(error, report))),
     }

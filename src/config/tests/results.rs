@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{FULL, accept, check_in, folder, schema, show};
 use crate::base::units::ByteSize;
 use crate::config::{
-    AccessLog, Checked, Isolation, Limits, OnError, Permission, PluginLimits, PluginSource, Protocols,
-    Strategy, Timeouts,
+    AccessLog, Algorithm, Checked, Isolation, KeySource, Limits, OnError, Permission, PluginLimits,
+    PluginSource, Protocols, Quotas, Strategy, Timeouts,
 };
 
 /// The document of the original Cloud Cup.
@@ -147,7 +147,8 @@ fn attachments_take_over_from_plugins() {
     );
     assert_eq!(
         checked.plugins[1].permissions,
-        [Permission::Log, Permission::Clock, Permission::Random].into()
+        [Permission::Log, Permission::Clock, Permission::Random, Permission::Http, Permission::Secrets]
+            .into()
     );
     let headers = &checked.routes[0].rules[0].attachments[0];
     assert_eq!((headers.plugin, &headers.config), (0, &json!({"set": {"x-cup": "1"}})));
@@ -170,9 +171,75 @@ fn attachments_take_over_from_plugins() {
             reply_size: ByteSize::kib(1),
             log_rate: 5,
             requests: 1000,
+            waiting_calls: 32,
         }
     );
     assert_eq!(mine.pointer, "/routes/~1game~1*/0/plugins/1");
+}
+
+#[test]
+fn plugins_have_what_they_are_granted() {
+    let mine = &full().plugins[1];
+    assert_eq!(mine.hosts, ["api.example.com"]);
+    assert_eq!(mine.private_networks, ["10.0.0.0/8".parse().unwrap()]);
+    assert_eq!(mine.secrets, ["token"]);
+    assert_eq!(
+        mine.quotas,
+        Quotas {
+            rate_limit_keys: 1000,
+            state_entries: 100,
+            state_size: ByteSize::mib(1),
+            metric_series: 10,
+            http_requests: 5,
+            http_time: Duration::from_secs(2),
+            http_response_size: ByteSize::kib(64),
+        }
+    );
+    assert_eq!(full().plugins[0].quotas, Quotas::default());
+}
+
+#[test]
+fn key_sets_have_their_defaults() {
+    let checked = full();
+    let [discovered, fetched, filed, shared, single, written] = &checked.key_sets[..] else {
+        panic!("six key sets")
+    };
+    assert_eq!(fetched.source, KeySource::Url("https://issuer.example/keys".into()));
+    assert_eq!(fetched.algorithms, [Algorithm::RS256, Algorithm::EdDsa]);
+    assert_eq!(
+        (&fetched.issuers[..], &fetched.audiences[..]),
+        (&["https://issuer.example".into()][..], &["games".into()][..])
+    );
+    assert_eq!((fetched.clock_skew, fetched.remembered_tokens), (Duration::from_secs(30), 100));
+    assert_eq!(discovered.issuers, ["https://issuer.example"], "the provider is the issuer");
+    assert_eq!(discovered.algorithms, [Algorithm::RS256, Algorithm::ES256]);
+    assert_eq!(discovered.required_claims, ["exp"]);
+    assert_eq!((discovered.clock_skew, discovered.remembered_tokens), (Duration::from_secs(60), 10_000));
+    assert_eq!(shared.algorithms, [Algorithm::HS256]);
+    assert!(filed.issuers.is_empty() && written.issuers.is_empty());
+    let shown = format!("{shared:?} {single:?} {filed:?}");
+    assert!(!shown.contains("0123456789") && !shown.contains("BEGIN"), "{shown}");
+}
+
+#[test]
+fn plugins_of_every_route_come_first_and_can_be_switched_off() {
+    let checked = accept(
+        r#"{
+        "root": ":80", "http": {"plugins": ["headers", "rate-limit"]},
+        "routes": {
+            "/a": {"backends": [{"host": "a:1"}], "plugins": ["jwt-auth"]},
+            "/b": {"backends": [{"host": "a:1"}], "plugins": [{"use": "headers", "enabled": false}, "jwt-auth"]},
+            "/c": {"backends": [{"host": "a:1"}]}
+        }
+    }"#,
+    );
+    let names = |index: usize| {
+        let attachments = &checked.routes[index].rules[0].attachments;
+        attachments.iter().map(|attachment| attachment.name.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(0), ["headers", "rate-limit", "jwt-auth"]);
+    assert_eq!(names(1), ["rate-limit", "jwt-auth"]);
+    assert_eq!(names(2), ["headers", "rate-limit"]);
 }
 
 #[test]

@@ -1,13 +1,15 @@
-//! Capabilities that a document grants: log, clock, random.
+//! The small capabilities: log, clock, random, secrets.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
 use tracing::{debug, error, info, trace, warn};
 use wasmtime::bail;
 
 use super::Host;
 use crate::plugin::bindings::log::Level;
-use crate::plugin::bindings::{clock, log, random};
+use crate::plugin::bindings::{clock, log, random, secrets};
+use crate::plugin::engine::START;
 
 /// Bytes of a line that are kept.
 const LONGEST_LINE: usize = 4 << 10;
@@ -31,7 +33,7 @@ impl log::Host for Host {
 }
 
 /// Shortens a line, and keeps it one line.
-fn clip(message: &str) -> String {
+pub(in crate::plugin) fn clip(message: &str) -> String {
     let end = message.floor_char_boundary(LONGEST_LINE);
     message[..end].replace(|character: char| character.is_control(), " ")
 }
@@ -44,9 +46,8 @@ impl clock::Host for Host {
     }
 
     fn monotonic(&mut self) -> wasmtime::Result<u64> {
-        use std::sync::LazyLock;
-        static START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
-        Ok(START.elapsed().as_nanos() as u64)
+        // By tokio's clock, which `cupctl plugin test` moves.
+        Ok(Instant::from_std(*START).elapsed().as_nanos() as u64)
     }
 }
 
@@ -62,5 +63,11 @@ impl random::Host for Host {
 
     fn number(&mut self) -> wasmtime::Result<u64> {
         getrandom::u64().map_err(|error| wasmtime::format_err!("no random bytes: {error}"))
+    }
+}
+
+impl secrets::Host for Host {
+    fn get(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.attachment.plugin.grants.secrets.get(&name).cloned())
     }
 }

@@ -1,8 +1,9 @@
-//! The plugin's configuration, and what is known of the exchange beside its heads.
+//! What every filter may import beside the heads: its configuration, what is known of the exchange, its last words.
 
 use super::Host;
+use super::capabilities::clip;
 use crate::plugin::bindings::facts::{AttributeError, TlsSession};
-use crate::plugin::bindings::{config, facts};
+use crate::plugin::bindings::{config, facts, panic};
 
 /// Attributes that one exchange may have, and bytes of each.
 const MOST_ATTRIBUTES: usize = 64;
@@ -59,5 +60,25 @@ impl facts::Host for Host {
             return Ok(Err(AttributeError::TooMany));
         }
         Ok(Ok(()))
+    }
+
+    fn backends(&mut self) -> wasmtime::Result<Vec<String>> {
+        Ok(self.exchange()?.backends.as_deref().unwrap_or_default().to_vec())
+    }
+
+    fn avoid_backend(&mut self, backend: String) -> wasmtime::Result<()> {
+        let exchange = self.exchange_mut()?;
+        let is_known = exchange.backends.as_ref().is_some_and(|backends| backends.contains(&backend));
+        if is_known && !exchange.avoided.contains(&backend) {
+            exchange.avoided.push(backend);
+        }
+        Ok(())
+    }
+}
+
+impl panic::Host for Host {
+    fn report(&mut self, message: String) -> wasmtime::Result<()> {
+        self.last_words.get_or_insert_with(|| clip(&message));
+        Ok(())
     }
 }

@@ -12,6 +12,9 @@ use crate::plugin::bindings::heads::{self, FieldValue, HeadError};
 /// What heads may grow to in a plugin's hands.
 const MOST_FIELDS: usize = 256;
 const MOST_BYTES: usize = 64 << 10;
+/// What plugins may add to a response before there is one, all of a chain together.
+const MOST_RESPONSE_FIELDS: usize = 64;
+const MOST_RESPONSE_BYTES: usize = 16 << 10;
 
 impl heads::Host for Host {}
 
@@ -37,15 +40,17 @@ impl heads::HostRequestHead for Host {
     }
 
     fn header(&mut self, _: Resource<RequestHandle>, name: String) -> wasmtime::Result<Option<FieldValue>> {
-        Ok(first(&self.exchange()?.headers, &name))
+        Ok(first(self.request_headers(&name)?, &name))
     }
 
     fn headers(&mut self, _: Resource<RequestHandle>, name: String) -> wasmtime::Result<Vec<FieldValue>> {
-        Ok(all(&self.exchange()?.headers, &name))
+        Ok(all(self.request_headers(&name)?, &name))
     }
 
     fn entries(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<Vec<(String, FieldValue)>> {
-        Ok(entries(&self.exchange()?.headers))
+        let exchange = self.exchange_mut()?;
+        exchange.complete_headers();
+        Ok(entries(&exchange.headers))
     }
 
     fn set_header(
@@ -54,7 +59,7 @@ impl heads::HostRequestHead for Host {
         name: String,
         value: FieldValue,
     ) -> wasmtime::Result<Result<(), HeadError>> {
-        Ok(set(&mut self.exchange_mut()?.headers, &name, value))
+        Ok(set(self.request_headers(&name)?, &name, value))
     }
 
     fn append_header(
@@ -63,7 +68,7 @@ impl heads::HostRequestHead for Host {
         name: String,
         value: FieldValue,
     ) -> wasmtime::Result<Result<(), HeadError>> {
-        Ok(append(&mut self.exchange_mut()?.headers, &name, value))
+        Ok(append(self.request_headers(&name)?, &name, value))
     }
 
     fn remove_header(
@@ -71,7 +76,28 @@ impl heads::HostRequestHead for Host {
         _: Resource<RequestHandle>,
         name: String,
     ) -> wasmtime::Result<Result<(), HeadError>> {
-        Ok(remove(&mut self.exchange_mut()?.headers, &name))
+        Ok(remove(self.request_headers(&name)?, &name))
+    }
+
+    fn append_response_header(
+        &mut self,
+        _: Resource<RequestHandle>,
+        name: String,
+        value: FieldValue,
+    ) -> wasmtime::Result<Result<(), HeadError>> {
+        let exchange = self.exchange_mut()?;
+        if exchange.response.is_some() {
+            return Ok(Ok(()));
+        }
+        let fields = &mut exchange.response_fields;
+        Ok(parse(&name, value).and_then(|field| {
+            let bytes: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+            if fields.len() >= MOST_RESPONSE_FIELDS || bytes + field.1.len() > MOST_RESPONSE_BYTES {
+                return Err(HeadError::TooLarge);
+            }
+            fields.push(field);
+            Ok(())
+        }))
     }
 
     fn drop(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<()> {
@@ -85,15 +111,15 @@ impl heads::HostResponseHead for Host {
     }
 
     fn header(&mut self, _: Resource<ResponseHandle>, name: String) -> wasmtime::Result<Option<FieldValue>> {
-        Ok(first(&self.response()?.headers, &name))
+        Ok(first(self.response_headers()?, &name))
     }
 
     fn headers(&mut self, _: Resource<ResponseHandle>, name: String) -> wasmtime::Result<Vec<FieldValue>> {
-        Ok(all(&self.response()?.headers, &name))
+        Ok(all(self.response_headers()?, &name))
     }
 
     fn entries(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<Vec<(String, FieldValue)>> {
-        Ok(entries(&self.response()?.headers))
+        Ok(entries(self.response_headers()?))
     }
 
     fn set_header(
@@ -102,7 +128,7 @@ impl heads::HostResponseHead for Host {
         name: String,
         value: FieldValue,
     ) -> wasmtime::Result<Result<(), HeadError>> {
-        Ok(set(&mut self.response()?.headers, &name, value))
+        Ok(set(self.response_headers()?, &name, value))
     }
 
     fn append_header(
@@ -111,7 +137,7 @@ impl heads::HostResponseHead for Host {
         name: String,
         value: FieldValue,
     ) -> wasmtime::Result<Result<(), HeadError>> {
-        Ok(append(&mut self.response()?.headers, &name, value))
+        Ok(append(self.response_headers()?, &name, value))
     }
 
     fn remove_header(
@@ -119,7 +145,7 @@ impl heads::HostResponseHead for Host {
         _: Resource<ResponseHandle>,
         name: String,
     ) -> wasmtime::Result<Result<(), HeadError>> {
-        Ok(remove(&mut self.response()?.headers, &name))
+        Ok(remove(self.response_headers()?, &name))
     }
 
     fn drop(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<()> {
@@ -128,6 +154,19 @@ impl heads::HostResponseHead for Host {
 }
 
 impl Host {
+    /// The fields of the request, of which the one of this name is complete.
+    fn request_headers(&mut self, name: &str) -> wasmtime::Result<&mut HeaderMap> {
+        let exchange = self.exchange_mut()?;
+        exchange.complete_headers_for(name);
+        Ok(&mut exchange.headers)
+    }
+
+    fn response_headers(&mut self) -> wasmtime::Result<&mut HeaderMap> {
+        let response = self.response()?;
+        response.complete_headers();
+        Ok(&mut response.headers)
+    }
+
     fn response(&mut self) -> wasmtime::Result<&mut ResponseHead> {
         self.exchange_mut()?.response.as_mut().ok_or_else(|| format_err!("there is no response yet"))
     }

@@ -1,0 +1,3 @@
+//! What the tests of several capabilities need.
+
+pub mod scripted;
