@@ -1,16 +1,103 @@
 //! From the text of a `config` to the filter's own type.
 
-use serde::de::DeserializeOwned;
+use std::fmt;
 
+use serde::{
+    Deserializer,
+    de::{self, DeserializeOwned, Visitor},
+    forward_to_deserialize_any,
+};
+
+/// Reads the text of a `config`, as the gateway has it read before [`Filter::new`](crate::Filter::new). Public for tests of
+/// a plugin's configuration.
+///
+/// ```
+/// # use cloud_cup_plugin::parse_config;
+/// #[derive(Debug, PartialEq, serde::Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct Config {
+///     retries: u8,
+/// }
+///
+/// assert_eq!(parse_config(r#"{"retries": 2}"#), Ok(Config { retries: 2 }));
+/// let message = parse_config::<Config>(r#"{"retries": 256}"#).unwrap_err();
+/// assert_eq!(message, "invalid value: integer `256`, expected u8 at /retries");
+/// ```
+///
 /// # Errors
 ///
 /// What does not fit, and where: serde's message and, below the top, a JSON pointer.
 pub fn parse<C: DeserializeOwned>(text: &str) -> Result<C, String> {
-    if text != "null" {
-        return read(text);
+    if text == "null" {
+        return read(text).or_else(|_| read("{}"));
     }
-    read(text).or_else(|_| read("{}"))
+    if text.trim_start().starts_with('[') && is_struct::<C>() {
+        return Err("the config is a list, and an object is expected".to_owned());
+    }
+    read(text)
 }
+
+/// Serde reads a struct from a list as well, field by field, and so would take `[]` for a config of defaults.
+fn is_struct<C: DeserializeOwned>() -> bool {
+    matches!(C::deserialize(Probe), Err(Asked { for_struct: true }))
+}
+
+/// Holds nothing, and tells what was asked for.
+struct Probe;
+
+#[derive(Debug)]
+struct Asked {
+    for_struct: bool,
+}
+
+impl<'de> Deserializer<'de> for Probe {
+    type Error = Asked;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Asked> {
+        Err(Asked { for_struct: false })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Asked> {
+        Err(Asked { for_struct: true })
+    }
+
+    /// What is inside decides.
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Asked> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Asked> {
+        visitor.visit_some(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map enum identifier ignored_any
+    }
+}
+
+impl de::Error for Asked {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self { for_struct: false }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("there is nothing to read")
+    }
+}
+
+impl std::error::Error for Asked {}
 
 fn read<C: DeserializeOwned>(text: &str) -> Result<C, String> {
     let mut json = serde_json::Deserializer::from_str(text);
@@ -99,8 +186,35 @@ mod tests {
         check(r#"{"names":{"a/b~":1}}"#, "invalid type: integer `1`, expected a string at /names/a~1b~0");
         check(r#"{"ports":[1,70000]}"#, "invalid value: integer `70000`, expected u16 at /ports/1");
         check(r#"{"mode":{"strict":true}}"#, "invalid type: boolean `true`, expected u8 at /mode/strict");
-        check("[]{}", "trailing characters");
+        check("{}[]", "trailing characters");
         check("7", "invalid type: integer `7`, expected struct Limits");
+    }
+
+    #[test]
+    fn a_list_is_no_struct() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Wrapped(Limits);
+
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(try_from = "Limits")]
+        struct Checked(u32);
+
+        impl From<Limits> for Checked {
+            fn from(limits: Limits) -> Self {
+                Self(limits.rate)
+            }
+        }
+
+        let refused = "the config is a list, and an object is expected".to_owned();
+        assert_eq!(parse::<Limits>("[]"), Err(refused.clone()));
+        assert_eq!(parse::<Limits>(" [7]"), Err(refused.clone()));
+        assert_eq!(parse::<Option<Limits>>("[]"), Err(refused.clone()));
+        assert_eq!(parse::<Wrapped>("[]"), Err(refused.clone()));
+        assert_eq!(parse::<Checked>("[]"), Err(refused));
+        assert_eq!(parse::<Vec<u8>>("[7]"), Ok(vec![7]));
+        assert_eq!(parse::<(u8, bool)>("[7, true]"), Ok((7, true)));
+        let map = parse::<BTreeMap<String, u8>>("[]");
+        assert_eq!(map, Err("invalid type: sequence, expected a map".to_owned()));
     }
 
     #[test]

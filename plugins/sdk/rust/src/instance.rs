@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use crate::{Filter, bindings::cloudcup::filter::config as host, config};
+use crate::{Filter, bindings::cloudcup::filter::config as host, config, panic};
 
 /// What `export!` keeps in a `thread_local!`: on WebAssembly without threads, a plain static.
 pub struct Instance<F>(OnceCell<F>);
@@ -23,6 +23,7 @@ impl<F: Filter> Instance<F> {
     ///
     /// A configuration that does not fit its type, and what [`Filter::new`] refuses.
     pub fn configure(&self) -> Result<(), String> {
+        panic::report_panics();
         let filter = F::new(config::parse(&host::get())?).map_err(|error| error.to_string())?;
         self.0.set(filter).map_err(|_| "`configure` was called twice".to_owned())
     }

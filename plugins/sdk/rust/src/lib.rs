@@ -38,35 +38,55 @@
 //!   be given, beside other instances, and may be replaced between any two: state that must be exact belongs to the host.
 //! - The host checks each change of a head. A config that is made of [`FieldName`] and [`FieldValue`] is checked before.
 //! - A hook that the `impl` does not have is not exported, and costs a request nothing.
-//! - What the component imports is what it uses of [`facts`], [`log`], [`clock`] and [`random`]; of these `log`, `clock`
-//!   and `random` must be granted in the document.
-//! - A panic ends the instance and fails the one request that it was serving. Its message goes nowhere, since a filter has
-//!   no standard error: what an operator should read belongs in the error of `new`, or in [`log`].
+//! - What the component imports is what it uses of [`facts`] and of the capabilities, which must be granted in the document:
+//!   [`log`], [`clock`], [`random`], [`jwt`], [`rate_limit`], [`circuit`], [`state`], [`http`], [`metrics`] and [`secrets`].
+//! - A panic ends the instance and fails the one request that it was serving. The gateway logs its message and its place
+//!   with the fault.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_op_in_unsafe_fn)]
 
 mod bindings;
 mod config;
+mod duration;
 mod field;
 mod heads;
 mod instance;
+mod panic;
+mod parameters;
+mod refusal;
 
+pub mod circuit;
 pub mod clock;
+pub mod http;
+pub mod jwt;
 pub mod log;
+pub mod metrics;
 pub mod random;
+pub mod rate_limit;
+pub mod secrets;
+pub mod state;
 
 pub use bindings::cloudcup::filter::facts;
 pub use bindings::cloudcup::filter::heads::{
     HeadError, Origin, Outcome, Reply, RequestHead, ResponseHead, Verdict,
 };
 
+pub use config::parse as parse_config;
+pub use duration::DurationText;
 pub use field::{FieldName, FieldValue};
+pub use refusal::{Refusal, grpc};
+
+use duration::nanoseconds;
 
 /// Makes a component of an `impl Filter for Type`.
 ///
 /// The component exports `configure` and the hooks that the `impl` has, and no others. A crate has one filter: a
 /// component exports each hook once.
+///
+/// `#[filter(schema = "config.schema.json")]` puts the JSON Schema of the plugin's `config` into the component, as a custom
+/// section with the name `cloudcup:config-schema`, where the gateway and `cupctl plugin inspect` find it. The file's path
+/// is relative to the crate.
 ///
 /// ```compile_fail
 /// # use cloud_cup_plugin::{Error, Filter, filter};
@@ -124,8 +144,10 @@ pub trait Filter: Sized + 'static {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! export {
-    ($filter:ty: $($hook:ident),+) => {
+    ($filter:ty: $($hook:ident),+ $(; schema $schema:literal)?) => {
         const _: () = {
+            $($crate::__embed_schema!($schema);)?
+
             ::std::thread_local! {
                 static INSTANCE: $crate::__private::Instance<$filter> =
                     const { $crate::__private::Instance::new() };
@@ -142,6 +164,26 @@ macro_rules! export {
 
             $($crate::__export_hook!($filter, $hook);)+
         };
+    };
+}
+
+/// A static in such a section has no place in the guest's memory: it is in the file alone.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __embed_schema {
+    ($schema:literal) => {
+        #[cfg(target_arch = "wasm32")]
+        #[used]
+        #[unsafe(link_section = "cloudcup:config-schema")]
+        static SCHEMA: [u8; $crate::__schema_text!($schema).len()] = *$crate::__schema_text!($schema);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __schema_text {
+    ($schema:literal) => {
+        ::core::include_bytes!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", $schema))
     };
 }
 

@@ -10,23 +10,32 @@ const HOOKS: [&str; 3] = ["on_request", "on_response", "on_finish"];
 /// Makes a component of an `impl Filter for Type`: it exports the hooks that the impl has, and no others.
 #[proc_macro_attribute]
 pub fn filter(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    match exports(&arguments, &item) {
+    match exports(arguments, &item) {
         Ok(exports) => [item, exports].into_iter().collect(),
         Err(message) => [item, compile_error(message)].into_iter().collect(),
     }
 }
 
-fn exports(arguments: &TokenStream, item: &TokenStream) -> Result<TokenStream, &'static str> {
-    if !arguments.is_empty() {
-        return Err("`#[filter]` takes no arguments");
-    }
+fn exports(arguments: TokenStream, item: &TokenStream) -> Result<TokenStream, &'static str> {
+    let schema = schema(arguments)?;
     let (type_name, body) = type_and_body(item).ok_or("`#[filter]` belongs on an `impl Filter for Type`")?;
     let hooks = hooks(body);
     if hooks.is_empty() {
         return Err("a filter has at least one of `on_request`, `on_response` and `on_finish`");
     }
     let hooks = hooks.join(", ");
-    Ok(parsed(&format!("::cloud_cup_plugin::export!({type_name}: {hooks});")))
+    let schema = schema.map(|path| format!("; schema {path}")).unwrap_or_default();
+    Ok(parsed(&format!("::cloud_cup_plugin::export!({type_name}: {hooks}{schema});")))
+}
+
+/// The string of `schema = "..."`, with its quotes.
+fn schema(arguments: TokenStream) -> Result<Option<String>, &'static str> {
+    let words: Vec<_> = arguments.into_iter().map(|token| token.to_string()).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Ok(None),
+        ["schema", "=", path] if path.starts_with('"') => Ok(Some(path.to_owned())),
+        _ => Err("the only argument of `#[filter]` is `schema = \"config.schema.json\"`"),
+    }
 }
 
 /// The type stands between the last `for` and the body: a filter has no parameters, so no `where` either.
