@@ -10,3 +10,4 @@ mod reload;
 mod schema;
 mod support;
 mod tidy;
+mod workbench;

@@ -4,9 +4,13 @@ mod capabilities;
 mod chain;
 mod faults;
 mod finish;
+mod granted;
+mod hostile;
 mod instances;
 mod load;
 mod log;
+mod oidc;
+mod policies;
 mod shipped;
 
 use std::fs;

@@ -12,6 +12,6 @@ mod wire;
 pub use backend::{Backend, Port};
 pub use client::{Answer, Client, Feed, feed, get, post, request};
 pub use gateway::{Gateway, document};
-pub use guests::{guest, guests};
+pub use guests::{guest, guests, guests_with};
 pub use wait::{PATIENCE, eventually, found, within};
 pub use wire::{Wire, raw};

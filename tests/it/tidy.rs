@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 /// Which modules each module may name beside itself. What travels with a request only points forward, nothing of it
 /// knows the document, and the floor knows nobody above it.
-const MAY_NAME: [(&str, &[&str]); 17] = [
+const MAY_NAME: [(&str, &[&str]); 19] = [
     // floor
     ("base", &[]),
     ("message", &["base"]),
     ("observe", &["base", "message"]),
     // data plane
     ("route", &["base"]),
-    ("plugin", &["base", "message", "observe"]),
+    ("capability", &["base"]),
+    ("plugin", &["base", "message", "observe", "route", "capability"]),
     ("upstream", &["base", "message", "observe"]),
     ("proxy", &["base", "message", "observe", "route", "plugin", "upstream"]),
     ("protocol", &["base", "message", "observe", "proxy"]),
@@ -21,9 +22,12 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("worker", &["base", "observe", "proxy", "upstream", "listener"]),
     // control plane
     ("config", &["base", "route"]),
-    ("snapshot", &["base", "message", "observe", "route", "plugin", "upstream", "proxy", "config"]),
+    (
+        "snapshot",
+        &["base", "message", "observe", "route", "capability", "plugin", "upstream", "proxy", "config"],
+    ),
     ("reload", &["base", "plugin", "proxy", "protocol", "listener", "worker", "config", "snapshot"]),
-    ("admin", &["base", "observe", "upstream", "proxy", "reload"]),
+    ("admin", &["base", "observe", "capability", "plugin", "upstream", "proxy", "reload"]),
     (
         "app",
         &[
@@ -33,6 +37,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ),
     ("commands", &["plugin", "config", "snapshot", "reload"]),
     ("demo", &["app", "reload"]),
+    ("workbench", &["base", "message", "capability", "plugin", "proxy", "config", "snapshot"]),
 ];
 
 /// Words that stand only in files whose paths begin like this.

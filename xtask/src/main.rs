@@ -12,6 +12,7 @@
 )]
 
 mod bench;
+mod components;
 mod dist;
 mod guests;
 mod test;

@@ -4,12 +4,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::guests;
-use crate::toolchain::Toolchain;
+use crate::components;
 use crate::workspace;
-
-/// What the names of all tests contain that load a guest.
-const NEEDS_GUESTS: &str = "guest_";
 
 /// As `cargo test` takes them.
 #[derive(clap::Args)]
@@ -22,23 +18,37 @@ pub struct Arguments {
     of_programs: Vec<String>,
 }
 
-/// Builds the guests and runs every test of the workspace, its examples and its documentation.
+/// Gets what the tests need and runs every test of the workspace, its examples and its documentation.
 ///
-/// Where no WebAssembly toolchain can be had, the tests that need one are left out, and the last line says so.
+/// Tests whose component cannot be had are left out, and the last lines say which and why.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let toolchain = match Toolchain::obtain() {
-        Ok(toolchain) => toolchain,
-        Err(reason) => return run_without_guests(arguments, &reason),
-    };
-    guests::build(&toolchain)?;
-    code_of(cargo_test(arguments).env("CLOUDCUP_GUESTS", workspace::guests()))
+    let mut cargo = cargo_test(arguments);
+    let mut skipped = Vec::new();
+    for component in &components::ALL {
+        match component.obtain() {
+            Ok(place) => _ = cargo.env(component.variable, place),
+            Err(reason) => {
+                eprintln!("warning: {reason:#}");
+                cargo.args(["--skip", component.word]);
+                skipped.push(format!("skipped: the tests named {}* ({reason:#})", component.word));
+            }
+        }
+    }
+    let mut code = code_of(&mut cargo)?;
+    // Whoever asks for some tests asks for those of the gateway.
+    if code == ExitCode::SUCCESS && arguments.of_cargo.is_empty() && arguments.of_programs.is_empty() {
+        code = code_of(&mut guests_test())?;
+    }
+    skipped.iter().for_each(|line| println!("{line}"));
+    Ok(code)
 }
 
-fn run_without_guests(arguments: &Arguments, reason: &anyhow::Error) -> Result<ExitCode> {
-    eprintln!("warning: {reason:#}");
-    let code = code_of(cargo_test(arguments).args(["--skip", NEEDS_GUESTS]))?;
-    println!("skipped: the tests named {NEEDS_GUESTS}* ({reason:#})");
-    Ok(code)
+/// What guests do without a gateway.
+fn guests_test() -> Command {
+    let mut cargo = workspace::cargo();
+    let plugins = workspace::plugins();
+    cargo.args(["test", "--workspace", "--target-dir"]).arg(plugins.join("target")).current_dir(plugins);
+    cargo
 }
 
 /// What is added to this goes to the test programs.

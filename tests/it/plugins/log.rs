@@ -7,7 +7,7 @@ use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 
 static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| {
-    let filter = EnvFilter::new("off,plugin=trace,cloud_cup::plugin=warn");
+    let filter = EnvFilter::new("off,plugin=trace,cloud_cup::plugin=warn,cloud_cup::capability=info");
     let log =
         tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(|| Pen);
     log.try_init().expect("nobody else sets a log up in this process");

@@ -144,6 +144,8 @@ fn write(folder: &Path, mut document: Value) -> PathBuf {
         fields.entry("root").or_insert(json!("127.0.0.1:0"));
     }
     fields.entry("workers").or_insert(json!(2));
+    // Shared by all tests: what one has compiled is there for the next.
+    fields.entry("plugin_cache").or_insert(json!(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")));
     fields.entry("access_log").or_insert(json!(folder.join("access.log")));
     let admin = fields.entry("admin").or_insert(json!({}));
     if let Some(admin) = admin.as_object_mut() {

@@ -17,10 +17,16 @@ pub fn guest(name: &str) -> PathBuf {
     path
 }
 
-/// The `plugins` of a document that names these fixtures, each with every permission.
+/// The `plugins` of a document that names these fixtures, each with the permissions that need no more than to be granted.
 pub fn guests(names: &[&str]) -> Value {
+    guests_with(names, &json!({ "permissions": ["log", "clock", "random"] }))
+}
+
+/// The same, each with these `permissions`, `quotas` and whatever else a plugin of the document has.
+pub fn guests_with(names: &[&str], granted: &Value) -> Value {
     let define = |name: &&str| {
-        let plugin = json!({ "source": guest(name), "permissions": ["log", "clock", "random"] });
+        let mut plugin = granted.clone();
+        plugin["source"] = json!(guest(name));
         ((*name).to_owned(), plugin)
     };
     Value::Object(names.iter().map(define).collect::<Map<_, _>>())

@@ -11,7 +11,7 @@ use super::peers::{Peer, Protocol};
 use super::report::Table;
 use super::rounds::{Target, measure};
 use super::setup::Setup;
-use super::{idle, reload};
+use super::{hostile, idle, reload};
 
 const SMALL_PATH: &str = "/";
 
@@ -25,10 +25,12 @@ pub enum Case {
     #[value(name = "routes-10k")]
     Routes10K,
     Plugins,
+    Policies,
     #[value(name = "body-1mb-headers")]
     Body1MbHeaders,
     Idle,
     Reload,
+    Hostile,
 }
 
 /// The cases asked for, in our order; all of them when none was.
@@ -56,18 +58,26 @@ impl Case {
             }
             Self::Routes10K => "A response of 100 bytes by a route in the middle of 10 and of 10,000.",
             Self::Plugins => "A response of 100 bytes through plugins of the two isolations.",
+            Self::Policies => {
+                "A response of 100 bytes, every request with a token: verified by RS256 and remembered, within a rate limit, \
+                 watched by a circuit breaker. `envoy` does the first two by jwt_authn and local_ratelimit."
+            }
             Self::Body1MbHeaders => "A response of 1 MiB, without and with the plugin `headers`.",
             Self::Idle => "Connections that made one request each and are kept.",
             Self::Reload => {
                 "Reloads under load, the document and a plugin's file changing in turns. A connection counts as dropped \
                  whatever the reason for its end."
             }
+            Self::Hostile => {
+                "A route without plugins, with and without 20 requests a second to hostile guests on other routes. At the \
+                 fixed rate a request counts from when it was due. `elusive` guests loop on about every second request."
+            }
         }
     }
 
     /// Whether it loads a guest that is not in the gateway's binary.
     pub fn needs_guests(self) -> bool {
-        matches!(self, Self::Plugins | Self::Reload)
+        matches!(self, Self::Plugins | Self::Reload | Self::Hostile)
     }
 
     /// Why this case's load cannot be made here, if it cannot.
@@ -87,9 +97,11 @@ impl Case {
             Self::H2c => beside_peers(setup, Load::Http2, SMALL_PATH),
             Self::Routes10K => routes_10k(setup),
             Self::Plugins => plugins(setup),
+            Self::Policies => policies(setup),
             Self::Body1MbHeaders => body_1mb_headers(setup),
             Self::Idle => idle::run(setup),
             Self::Reload => reload::run(setup),
+            Self::Hostile => hostile::run(setup),
         }
     }
 }
@@ -135,6 +147,25 @@ fn plugins(setup: &Setup) -> Result<Table> {
     ];
     let with_variant = |(name, variant)| Ok(Target::new(setup.start_gateway(name, variant)?, SMALL_PATH));
     beside_itself(setup, &variants.into_iter().map(with_variant).collect::<Result<Vec<_>>>()?)
+}
+
+fn policies(setup: &Setup) -> Result<Table> {
+    let variants = [
+        ("no plugin", Variant::Plain),
+        ("jwt-auth", Variant::Policies("jwt-auth")),
+        ("rate-limit", Variant::Policies("rate-limit")),
+        ("circuit-breaker", Variant::Policies("circuit-breaker")),
+        ("all three", Variant::Policies("all")),
+    ];
+    let mut targets = Vec::new();
+    for (name, variant) in variants {
+        targets.push(Target::new(setup.start_gateway(name, variant)?, SMALL_PATH));
+    }
+    if let Some(envoy) = setup.peers.iter().find(|installed| installed.peer == Peer::Envoy) {
+        targets.push(Target::new(setup.start_peer(envoy, Protocol::Policies)?, SMALL_PATH));
+    }
+    let figures = measure(setup, Load::Http1Bearer, &targets)?;
+    Ok(comparison(&targets, &figures, Reference::First))
 }
 
 fn body_1mb_headers(setup: &Setup) -> Result<Table> {

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::policies;
 use super::process::Program;
 use crate::workspace::{self, output_of, run};
 
@@ -55,6 +56,8 @@ pub enum Variant {
     Routes(usize),
     /// The filter that does nothing, with this `isolation`.
     Noop(&'static str),
+    /// Those of the [`policies`] that are named; all of them for `all`.
+    Policies(&'static str),
     /// The filter `headers`, which sets one field of the request and one of the response.
     Headers,
 }
@@ -66,6 +69,7 @@ impl Variant {
             Self::Plain => document,
             Self::Routes(count) => with_routes(document, count, ports),
             Self::Noop(isolation) => with_noop(document, &workspace::guests().join("noop.wasm"), isolation),
+            Self::Policies(name) => with_policies(document, name),
             Self::Headers => with_plugin(document, headers("x-bench", "1")),
         }
     }
@@ -105,6 +109,13 @@ fn with_routes(mut document: Value, count: usize, ports: Ports) -> Value {
         document["routes"][format!("/service-{number:05}/*")] = json!({ "backends": backends(ports) });
     }
     document
+}
+
+fn with_policies(mut document: Value, wanted: &str) -> Value {
+    document["key_sets"] = policies::key_sets();
+    let attachments = policies::attachments().into_iter();
+    let wanted = attachments.filter(|(name, _)| wanted == "all" || wanted == *name);
+    wanted.fold(document, |document, (_, attachment)| with_plugin(document, attachment))
 }
 
 /// Declares the guest `noop` and attaches it to the one route.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::policies;
 use super::process::terminate;
 use crate::toolchain::on_path;
 use crate::workspace::output_of;
@@ -23,6 +24,8 @@ pub enum Load {
     Http1,
     /// HTTP/1.1 on a new connection for every request.
     Http1Close,
+    /// HTTP/1.1 on connections that are kept, every request with the token of the case `policies`.
+    Http1Bearer,
     /// Cleartext HTTP/2 by prior knowledge, eight streams on each of eight connections.
     Http2,
 }
@@ -39,7 +42,7 @@ impl Load {
     /// Why this load cannot be made here, if it cannot.
     pub fn missing_generator(self) -> Option<String> {
         let (program, package) = match self {
-            Self::Http1 | Self::Http1Close => ("wrk", "wrk"),
+            Self::Http1 | Self::Http1Close | Self::Http1Bearer => ("wrk", "wrk"),
             Self::Http2 => ("h2load", "nghttp2-client"),
         };
         on_path(program).is_none().then(|| format!("needs {program} (Debian: {package})"))
@@ -59,7 +62,7 @@ impl Load {
     pub fn run(self, url: &str, duration: Duration, dir: &Path) -> Result<Served> {
         let said = output_of(&mut self.command(url, duration, dir))?;
         match self {
-            Self::Http1 | Self::Http1Close => served_by_wrk(&said),
+            Self::Http1 | Self::Http1Close | Self::Http1Bearer => served_by_wrk(&said),
             Self::Http2 => served_by_h2load(&said, &fs::read_to_string(h2load_log(dir))?),
         }
         .with_context(|| format!("the load on {url} did not go well; the generator said:\n{said}"))
@@ -72,6 +75,11 @@ impl Load {
             Self::Http1Close => {
                 let mut command = wrk(url, seconds);
                 command.args(["-H", "Connection: close"]);
+                command
+            }
+            Self::Http1Bearer => {
+                let mut command = wrk(url, seconds);
+                command.args(["-H", &format!("Authorization: Bearer {}", policies::TOKEN.trim())]);
                 command
             }
             Self::Http2 => h2load(url, seconds, dir),

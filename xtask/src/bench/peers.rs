@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use super::gateway::Ports;
+use super::policies;
 use super::process::Program;
 use crate::toolchain::on_path;
 
@@ -27,6 +28,8 @@ pub enum Protocol {
     Http1,
     /// Cleartext HTTP/2 by prior knowledge.
     Http2,
+    /// As the first, with the policies of the case of that name.
+    Policies,
     /// Whatever it is: bytes are relayed and nothing is parsed.
     Tcp,
 }
@@ -77,6 +80,7 @@ impl Peer {
             (Self::Nginx, _) => ("nginx.conf", include_str!("peers/nginx.conf")),
             (Self::Haproxy, Protocol::Tcp) => ("haproxy.cfg", include_str!("peers/haproxy-tcp.cfg")),
             (Self::Haproxy, _) => ("haproxy.cfg", include_str!("peers/haproxy.cfg")),
+            (Self::Envoy, Protocol::Policies) => ("envoy.json", include_str!("peers/envoy-policies.json")),
             (Self::Envoy, _) => ("envoy.json", include_str!("peers/envoy.json")),
             (Self::Caddy, _) => ("caddy.json", include_str!("peers/caddy.json")),
         }
@@ -100,6 +104,7 @@ impl Installed {
             .replace("@PORT@", &ports.listener.to_string())
             .replace("@BACKEND@", &ports.backend.to_string())
             .replace("@OPTIONS@", self.peer.listener_options(protocol))
+            .replace("@KEYS@", &serde_json::Value::from(policies::KEYS).to_string())
             .replace("@DIR@", &dir.to_string_lossy());
         let file = dir.join(name);
         fs::write(&file, config).with_context(|| format!("cannot write `{}`", file.display()))?;
