@@ -278,7 +278,8 @@ fn quotas_hold_while_many_threads_change_the_store() {
                         2 => store.compare_and_swap(&key, None, Some(vec![1; 40]), None).map(|_| ()),
                         _ => Ok(_ = store.delete(&key)),
                     };
-                    assert!(store.entries() <= 10 && store.bytes() <= 500 && store.values.len() <= 10);
+                    // Not the map's own count: it is a sum over counters that move while they are read.
+                    assert!(store.entries() <= 10 && store.bytes() <= 500);
                 }
             });
         }
