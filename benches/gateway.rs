@@ -167,7 +167,8 @@ fn stream() -> Stream {
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        Stream::new(tokio::net::TcpStream::connect(address).await.expect("it listens"))
+        let tcp = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        Stream::new(cloud_cup::base::transport::Transport::Tcp(tcp))
     })
 }
 
@@ -265,8 +266,8 @@ fn exchange() -> Box<Exchange> {
         client: Client {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
             version: Version::HTTP_11,
-            scheme: "http",
-            listener: "root".into(),
+            entrance: std::sync::Arc::default(),
+            tls: None,
         },
         route: Some("/api/*".into()),
         parameters: Vec::new(),

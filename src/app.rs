@@ -18,10 +18,10 @@ use crate::admin::{Admin, SocketError, Sources, default_socket, open_socket};
 use crate::config::Checked;
 use crate::plugin::PluginEngine;
 use crate::reload::{
-    Counts, Current, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all, files,
-    listeners, load,
+    Counts, Current, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all, files, load,
+    warn_of_expiry,
 };
-use crate::snapshot;
+use crate::snapshot::{self, Built, Running};
 use crate::upstream::Health;
 use crate::worker::Worker;
 
@@ -72,14 +72,13 @@ impl App {
     pub async fn start(document: PathBuf) -> Result<Self, StartError> {
         let engine = Arc::new(PluginEngine::default());
         let mut watch = Watch::new(document.clone());
-        let (loaded, snapshot) = build(document.clone(), Arc::clone(&engine)).await?;
+        let (loaded, Built { snapshot, listeners }) = build(document.clone(), Arc::clone(&engine)).await?;
         let checked = Arc::clone(&loaded.checked);
         let count = worker_count(&checked);
-        let sockets =
-            bind_all(listeners(&checked), &[], count).map_err(|problems| loaded.reject(&problems))?;
+        let sockets = bind_all(listeners, &[], count).map_err(|problems| loaded.reject(&problems))?;
         let addresses = sockets.iter().map(|(spec, sockets)| {
             let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
-            (spec.name.to_string(), bound.unwrap_or(spec.address))
+            (spec.name().to_string(), bound.unwrap_or(spec.address))
         });
         let addresses = addresses.collect();
         let listener = open_admin_address(&checked).await?;
@@ -87,7 +86,7 @@ impl App {
         let socket = open_socket(&path)?;
         let admin = listener.as_ref().and_then(|listener| listener.local_addr().ok());
 
-        let current = Arc::new(ArcSwap::from(snapshot));
+        let current = Arc::new(ArcSwap::from_pointee(snapshot));
         let (health, keeper) = Health::new();
         let workers = (0..count)
             .map(|index| Worker::start(index, current.load_full(), health.clone()))
@@ -101,9 +100,9 @@ impl App {
             counts: Arc::clone(&counts),
             capabilities: Arc::clone(&capabilities),
         };
-        let reloader =
+        let mut reloader =
             Reloader::new(document, engine, Arc::clone(&checked), Arc::clone(&current), workers, counts);
-        reloader.listen(sockets).await.map_err(system("cannot listen"))?;
+        reloader.begin(sockets).await.map_err(system("cannot listen"))?;
 
         let (reloads, waiting) = Requests::new();
         let is_ready = Arc::new(AtomicBool::new(true));
@@ -114,6 +113,7 @@ impl App {
             services.spawn(api.serve_address(listener));
         }
         services.spawn(Arc::clone(&capabilities).keep_swept());
+        services.spawn(warn_of_expiry(Arc::clone(&current)));
         services.spawn(keeper.run({
             let current = Arc::clone(&current);
             move |name| current.load().cluster(name).cloned()
@@ -171,15 +171,12 @@ impl App {
 }
 
 /// Reads, checks and builds, on a thread where that may block.
-async fn build(
-    document: PathBuf,
-    engine: Arc<PluginEngine>,
-) -> Result<(Loaded, Arc<crate::proxy::Snapshot>), StartError> {
+async fn build(document: PathBuf, engine: Arc<PluginEngine>) -> Result<(Loaded, Built), StartError> {
     let building = tokio::task::spawn_blocking(move || {
         let loaded = load(&document)?;
-        let snapshot = snapshot::build(&loaded.checked, &engine, None, 1)
+        let built = snapshot::build(&loaded.checked, &engine, Running::default(), 1)
             .map_err(|problems| loaded.reject(&problems))?;
-        Ok::<_, SourceError>((loaded, Arc::new(snapshot)))
+        Ok::<_, SourceError>((loaded, built))
     });
     let built = building.await.map_err(|error| system("cannot build the first snapshot")(error.into()))?;
     Ok(built?)

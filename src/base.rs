@@ -9,4 +9,5 @@ pub mod immediate;
 pub mod line_budget;
 pub mod network;
 pub mod timer;
+pub mod transport;
 pub mod units;

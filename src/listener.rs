@@ -2,6 +2,7 @@
 
 mod accept;
 mod socket;
+pub mod tls;
 
 pub use accept::{Accept, ListenerKey, ListenerSpec};
 pub use socket::{BindError, bind, stop_accepting};

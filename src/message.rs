@@ -6,11 +6,14 @@
 //! hyper's.
 
 pub mod body;
+pub mod client;
 pub mod exchange;
 pub mod http1;
+pub mod tls;
 
 pub use body::{Body, BodyError};
-pub use exchange::{Client, Exchange, ResponseHead};
+pub use client::{Client, Entrance};
+pub use exchange::{Exchange, ResponseHead};
 
 /// A request on its way through the gateway.
 pub type Request = http::Request<Body>;

@@ -3,20 +3,40 @@
 mod http1;
 mod http2;
 
-pub use http1::serve;
+pub use http1::{refuse, serve};
 
+use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::base::drain::Drain;
-use crate::proxy::Proxy;
+use crate::base::transport::Transport;
+use crate::message::Entrance;
+use crate::message::tls::TlsSession;
+use crate::proxy::{Connection, Proxy};
 
-/// Which protocols a listener speaks.
+/// Which protocols may be spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Protocols {
     /// HTTP/1.0 and HTTP/1.1.
     pub h1: bool,
-    /// HTTP/2 on cleartext, with prior knowledge (RFC 9113, section 3.3).
-    pub h2c: bool,
+    /// HTTP/2: by negotiation over TLS, in the clear with prior knowledge (RFC 9113, section 3.3).
+    pub h2: bool,
+}
+
+/// A connection that was accepted, after its TLS handshake where it has one.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Its bytes.
+    pub transport: Transport,
+    /// Who connected.
+    pub peer: SocketAddr,
+    /// Where it came in.
+    pub entrance: Arc<Entrance>,
+    /// Its TLS session; none in the clear.
+    pub tls: Option<Arc<TlsSession>>,
+    /// What may be spoken on it.
+    pub protocols: Protocols,
 }
 
 /// What a connection is served with.
@@ -25,6 +45,10 @@ pub struct Session {
     pub proxy: Proxy,
     /// Tells when to come to an end.
     pub drain: Rc<Drain>,
-    /// What may be spoken.
-    pub protocols: Protocols,
+}
+
+impl Accepted {
+    fn connection(&self) -> Connection {
+        Connection::new(self.peer, Arc::clone(&self.entrance), self.tls.clone())
+    }
 }

@@ -17,5 +17,5 @@ pub use failure::{Failure, Reason};
 pub use finish::ResponseBody;
 pub use handle::{Proxy, answer};
 pub use normalise::normalise;
-pub use snapshot::{Conditions, Route, Rule, Settings, Snapshot, Timeouts};
+pub use snapshot::{Certificate, Conditions, Route, Rule, Settings, Snapshot, Timeouts};
 pub use view::View;

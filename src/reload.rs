@@ -3,6 +3,7 @@
 //! load -> check -> build -> warm -> bind -> publish -> drain -> report. Until `publish` nothing that serves has been
 //! touched, so whatever fails before it leaves the running snapshot as it was. From there on nothing can fail.
 
+mod expiry;
 mod files;
 mod outcome;
 mod source;
@@ -20,11 +21,11 @@ use tracing::{error, info, warn};
 use crate::config::{self, Checked, Diagnostic, Problem};
 use crate::listener::{ListenerSpec, bind};
 use crate::plugin::PluginEngine;
-use crate::protocol::Protocols;
 use crate::proxy::Snapshot;
-use crate::snapshot;
+use crate::snapshot::{self, Built, Running};
 use crate::worker::Worker;
 
+pub use expiry::warn_of_expiry;
 pub use files::{Watch, files};
 pub use outcome::{Outcome, Report};
 pub use source::{Loaded, SourceError, load};
@@ -40,6 +41,7 @@ pub struct Reloader {
     path: PathBuf,
     engine: Arc<PluginEngine>,
     running: Arc<Checked>,
+    listeners: Vec<ListenerSpec>,
     /// A document whose plugins or addresses were refused: what it names may appear later.
     refused: Option<Arc<Checked>>,
     current: Current,
@@ -82,6 +84,7 @@ impl Requests {
 struct Ready {
     checked: Arc<Checked>,
     snapshot: Arc<Snapshot>,
+    listeners: Vec<ListenerSpec>,
     sockets: Vec<(ListenerSpec, Vec<TcpListener>)>,
     warnings: Vec<Diagnostic>,
 }
@@ -96,11 +99,16 @@ impl Reloader {
         workers: Vec<Worker>,
         counts: Arc<Counts>,
     ) -> Self {
-        Self { path, engine, running, refused: None, current, workers, counts }
+        Self { path, engine, running, listeners: Vec::new(), refused: None, current, workers, counts }
     }
 
-    /// Opens sockets for all listeners, one per worker.
-    pub async fn listen(&self, sockets: Vec<(ListenerSpec, Vec<TcpListener>)>) -> std::io::Result<()> {
+    /// Begins to listen, by one socket per worker for each listener.
+    pub async fn begin(&mut self, sockets: Vec<(ListenerSpec, Vec<TcpListener>)>) -> std::io::Result<()> {
+        self.listeners = sockets.iter().map(|(spec, _)| spec.clone()).collect();
+        self.listen(sockets).await
+    }
+
+    async fn listen(&self, sockets: Vec<(ListenerSpec, Vec<TcpListener>)>) -> std::io::Result<()> {
         for (spec, sockets) in sockets {
             for (worker, socket) in self.workers.iter().zip(sockets) {
                 worker.listen(socket, spec.clone()).await?;
@@ -156,9 +164,11 @@ impl Reloader {
     /// Everything that can fail. None when nothing has changed.
     async fn prepare(&mut self) -> Result<Option<Ready>, Outcome> {
         let (path, engine, current) = (self.path.clone(), Arc::clone(&self.engine), self.current.load_full());
+        let open = self.listeners.clone();
         let building = tokio::task::spawn_blocking(move || {
             let loaded = load(&path)?;
-            let built = snapshot::build(&loaded.checked, &engine, Some(&current), current.revision + 1);
+            let running = Running { snapshot: Some(&current), listeners: &open };
+            let built = snapshot::build(&loaded.checked, &engine, running, current.revision + 1);
             let built = built.map_err(|problems| loaded.reject(&problems));
             Ok::<_, SourceError>((loaded, built))
         });
@@ -167,30 +177,40 @@ impl Reloader {
             Err(panic) => return Err(Outcome::failed(format!("the change could not be built: {panic}"))),
         };
         self.refused = built.is_err().then(|| Arc::clone(&loaded.checked));
-        let snapshot = built?;
-        if self.is_running(&loaded.checked, &snapshot) {
+        let Built { snapshot, listeners } = built?;
+        if self.is_running(&loaded.checked, &snapshot, &listeners) {
             return Ok(None);
         }
-        let sockets = self.bind_new(&loaded)?;
+        let sockets = self.bind_new(&loaded, &listeners)?;
         let mut warnings = loaded.warnings.clone();
         warnings.extend(self.needs_restart(&loaded));
-        Ok(Some(Ready { checked: loaded.checked, snapshot: Arc::new(snapshot), sockets, warnings }))
+        Ok(Some(Ready {
+            checked: loaded.checked,
+            snapshot: Arc::new(snapshot),
+            listeners,
+            sockets,
+            warnings,
+        }))
     }
 
-    fn is_running(&self, checked: &Checked, snapshot: &Snapshot) -> bool {
+    fn is_running(&self, checked: &Checked, snapshot: &Snapshot, listeners: &[ListenerSpec]) -> bool {
         let running = self.current.load();
         let same = |(one, other): (&Arc<_>, &Arc<_>)| Arc::ptr_eq(one, other);
         *checked == *self.running
+            && *listeners == *self.listeners
             && running.attachments.len() == snapshot.attachments.len()
             && running.attachments.iter().zip(&snapshot.attachments).all(same)
     }
 
-    fn bind_new(&self, loaded: &Loaded) -> Result<Vec<(ListenerSpec, Vec<TcpListener>)>, Outcome> {
-        let open = listeners(&self.running);
-        let new = listeners(&loaded.checked)
-            .into_iter()
-            .filter(|spec| !open.iter().any(|open| open.key() == spec.key()));
-        bind_all(new.collect(), &open, self.workers.len()).map_err(|problems| loaded.reject(&problems).into())
+    fn bind_new(
+        &self,
+        loaded: &Loaded,
+        wanted: &[ListenerSpec],
+    ) -> Result<Vec<(ListenerSpec, Vec<TcpListener>)>, Outcome> {
+        let open = &self.listeners;
+        let new = wanted.iter().filter(|spec| !open.iter().any(|open| open.key() == spec.key()));
+        bind_all(new.cloned().collect(), open, self.workers.len())
+            .map_err(|problems| loaded.reject(&problems).into())
     }
 
     fn needs_restart(&self, loaded: &Loaded) -> Vec<Diagnostic> {
@@ -219,7 +239,7 @@ impl Reloader {
         if let Err(error) = self.listen(ready.sockets).await {
             error!(%error, "a worker does not listen on a new address");
         }
-        let (open, wanted) = (listeners(&self.running), listeners(&ready.checked));
+        let (open, wanted) = (&self.listeners, &ready.listeners);
         let drain = ready.snapshot.settings.timeouts.drain;
         for worker in &self.workers {
             for spec in wanted.iter().filter(|spec| !open.contains(spec)) {
@@ -230,17 +250,8 @@ impl Reloader {
             }
         }
         self.running = ready.checked;
+        self.listeners = ready.listeners;
     }
-}
-
-/// The listeners of a document.
-pub fn listeners(checked: &Checked) -> Vec<ListenerSpec> {
-    let spec = |listener: &config::Listener| ListenerSpec {
-        name: listener.name.as_str().into(),
-        address: listener.address,
-        protocols: Protocols { h1: listener.protocols.h1, h2c: listener.protocols.h2c },
-    };
-    checked.listeners.iter().map(spec).collect()
 }
 
 /// Opens all of them or none. `open` are those that this gateway has already.
@@ -256,7 +267,7 @@ pub fn bind_all(
         match bind(spec.address, workers, is_shared) {
             Ok(bound) => sockets.push((spec, bound)),
             Err(error) => {
-                let pointer = match &*spec.name {
+                let pointer = match &**spec.name() {
                     "root" => "/root".to_owned(),
                     name => format!("/listeners/{}", name.replace('~', "~0").replace('/', "~1")),
                 };

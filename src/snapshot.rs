@@ -5,11 +5,13 @@
 //! over as it is.
 
 mod key_sets;
+mod listeners;
 mod plugins;
 
 use std::sync::Arc;
 
 use crate::config::{self, Checked, Problem};
+use crate::listener::ListenerSpec;
 use crate::message::http1::HeadLimits;
 use crate::observe::access_log::{Sink, Target};
 use crate::plugin::{Link, PluginEngine};
@@ -17,14 +19,33 @@ use crate::proxy::{Conditions, Route, Rule, Settings, Snapshot, Timeouts};
 use crate::route::Table;
 use crate::upstream::{Cluster, ClusterSpec, MemberSpec, Strategy};
 
-/// Builds a snapshot. Blocks: plugins are compiled here.
+/// What a document is made into.
+pub struct Built {
+    /// What requests are served by.
+    pub snapshot: Snapshot,
+    /// Where they come in.
+    pub listeners: Vec<ListenerSpec>,
+}
+
+/// What runs already, to be taken over where nothing changed.
+#[derive(Clone, Copy, Default)]
+pub struct Running<'a> {
+    /// What requests are served by.
+    pub snapshot: Option<&'a Snapshot>,
+    /// Where they come in.
+    pub listeners: &'a [ListenerSpec],
+}
+
+/// Builds what serves by a document. Blocks: plugins are compiled here.
 pub fn build(
     checked: &Checked,
     engine: &PluginEngine,
-    previous: Option<&Snapshot>,
+    running: Running<'_>,
     revision: u64,
-) -> Result<Snapshot, Vec<Problem>> {
+) -> Result<Built, Vec<Problem>> {
     let mut problems = Vec::new();
+    let previous = running.snapshot;
+    let listeners = listeners::live(checked, running.listeners, &mut problems);
     let plugins = plugins::attach(checked, engine, previous, &mut problems);
     let access_log = open_access_log(&checked.access_log, &checked.secrets, previous, &mut problems);
     if !problems.is_empty() {
@@ -39,7 +60,7 @@ pub fn build(
             rules: route.rules.iter().zip(plugins).map(|(rule, plugins)| live_rule(rule, plugins)).collect(),
         })
         .collect();
-    Ok(Snapshot {
+    let snapshot = Snapshot {
         revision,
         table: Table::build(
             checked.routes.iter().enumerate().map(|(index, route)| (route.pattern.clone(), index)),
@@ -48,13 +69,16 @@ pub fn build(
         attachments: plugins.attachments,
         clusters: checked.upstreams.iter().map(|upstream| live_cluster(upstream, previous)).collect(),
         access_log,
+        certificates: listeners::certificates(&listeners),
         settings: live_settings(&checked.http),
-    })
+    };
+    Ok(Built { snapshot, listeners })
 }
 
-/// Tries a document's plugins without opening anything that a gateway would write to.
+/// Tries a document's certificates and plugins without opening anything that a gateway would write to.
 pub fn check(checked: &Checked, engine: &PluginEngine) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
+    listeners::live(checked, &[], &mut problems);
     plugins::attach(checked, engine, None, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capabilities;
 use crate::observe::exposition::{self, Facts};
 use crate::observe::metrics::WorkerMetrics;
-use crate::proxy::Snapshot;
+use crate::proxy::{Certificate, Snapshot};
 use crate::reload::{Counts, Current};
 
 /// Where everything that is told comes from.
@@ -45,6 +46,19 @@ pub struct Status {
     pub key_sets: Vec<KeySetStatus>,
     /// By upstream.
     pub upstreams: Vec<UpstreamStatus>,
+    /// What listeners show of themselves.
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// A certificate of a listener.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// The listener's name.
+    pub listener: String,
+    /// The hosts that it is for.
+    pub names: Vec<String>,
+    /// When it expires, in RFC 3339.
+    pub expires: String,
 }
 
 /// A plugin at one moment, all its uses together.
@@ -126,6 +140,7 @@ impl Sources {
             breakers: self.breakers(),
             key_sets: self.key_sets(),
             upstreams: upstreams(&snapshot),
+            certificates: snapshot.certificates.iter().map(certificate_status).collect(),
         }
     }
 
@@ -146,6 +161,7 @@ impl Sources {
             reloads_rejected: self.counts.rejected.load(Relaxed),
             access_log_dropped: snapshot.access_log.as_ref().map_or(0, |sink| sink.dropped()),
             backends: backends.collect(),
+            certificates: snapshot.certificates.iter().map(certificate_facts).collect(),
             plugins: plugins(&snapshot).into_iter().map(plugin_facts).collect(),
             ..self.capability_facts()
         };
@@ -168,6 +184,23 @@ fn plugins(snapshot: &Snapshot) -> Vec<PluginStatus> {
         plugin.trips += trips;
     }
     plugins.into_values().collect()
+}
+
+fn certificate_status(certificate: &Certificate) -> CertificateStatus {
+    let seconds = Duration::from_secs(certificate.not_after.max(0).unsigned_abs());
+    CertificateStatus {
+        listener: certificate.listener.to_string(),
+        names: certificate.names.0.clone(),
+        expires: humantime::format_rfc3339_seconds(UNIX_EPOCH + seconds).to_string(),
+    }
+}
+
+fn certificate_facts(certificate: &Certificate) -> exposition::Certificate {
+    exposition::Certificate {
+        listener: certificate.listener.to_string(),
+        name: certificate.names.0.first().cloned().unwrap_or_default(),
+        not_after: certificate.not_after,
+    }
 }
 
 fn plugin_facts(plugin: PluginStatus) -> exposition::Plugin {

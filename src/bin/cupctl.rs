@@ -273,6 +273,10 @@ fn report_status(body: &[u8], output: Output) -> ExitCode {
             say(format_args!("  {:<24} {state} (ejections so far: {ejections})", backend.host));
         }
     }
+    for certificate in &status.certificates {
+        let (names, expires) = (certificate.names.join(", "), &certificate.expires);
+        say(format_args!("certificate {:<14} {names} (expires {expires})", certificate.listener));
+    }
     report_plugins(&status);
     ExitCode::SUCCESS
 }

@@ -10,12 +10,14 @@ use crate::base::network::IpNetwork;
 use crate::base::units::ByteSize;
 
 mod key_sets;
+mod listeners;
 mod plugins;
 mod routes;
 mod secrets;
 
-pub use super::document::{Isolation, OnError, Permission, Strategy};
+pub use super::document::{Isolation, OnError, Permission, Strategy, TlsProfile};
 pub use key_sets::{Algorithm, KeySet, KeySource};
+pub use listeners::{Certificate, ClientCertificates, HttpsRedirect, Listener, Protocols, Tls};
 pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource, Quotas};
 pub use routes::{Backend, Conditions, Route, Rule, Upstream};
 pub use secrets::{NamedSecrets, Secrets};
@@ -47,26 +49,6 @@ pub struct Checked {
     pub routes: Vec<Route>,
     /// What no message may show.
     pub secrets: Secrets,
-}
-
-/// An address that clients connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// Its name in the document; `root` for the field of that name.
-    pub name: String,
-    /// `[::]` is every address, IPv4 too.
-    pub address: SocketAddr,
-    /// What is spoken there.
-    pub protocols: Protocols,
-}
-
-/// What clients of a listener may speak; at least one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Protocols {
-    /// HTTP/1.1 and HTTP/1.0.
-    pub h1: bool,
-    /// HTTP/2 with prior knowledge, without TLS.
-    pub h2c: bool,
 }
 
 /// What holds for every listener and every route.

@@ -12,11 +12,14 @@ use serde::Deserialize;
 use serde_json::Number;
 
 mod key_sets;
+mod listeners;
 mod plugins;
 mod routes;
 
 pub use key_sets::Algorithm;
 pub(super) use key_sets::KeySet;
+pub use listeners::TlsProfile;
+pub(super) use listeners::{ClientMode, Hsts, HttpsRedirect, Listener, Protocol, Ssl, Tls};
 pub(super) use plugins::{Attachment, AttachmentSettings, Plugin, PluginLimits, Quotas, When};
 pub use plugins::{Isolation, OnError, Permission};
 pub use routes::Strategy;
@@ -40,7 +43,7 @@ pub(super) struct Document {
     #[expect(dead_code, reason = "it is for editors")]
     schema: Option<String>,
     /// The address and port to listen on: `127.0.0.1:8080`, `[::1]:8080`, or `:8080` for every address of the machine.
-    /// Port 0 takes a free one. This is a listener named `root`, for every protocol; `listeners` has more. At least one
+    /// Port 0 takes a free one. This is a listener named `root`, for every protocol, over TLS where there is `ssl`; `listeners` has more. At least one
     /// of `root` and `listeners` is needed.
     pub root: Option<String>,
     /// Further listeners by name. No two may listen on the same address.
@@ -51,7 +54,8 @@ pub(super) struct Document {
     pub workers: Option<u32>,
     /// What holds for all routes.
     pub http: Option<Http>,
-    /// The certificate for `root`. Read and checked, but not served by this version: `root` speaks cleartext HTTP.
+    /// The certificate for `root`, which speaks HTTP/1.1 and HTTP/2 over TLS then. `listeners` have more of them, and more
+    /// to say of TLS.
     pub ssl: Option<Ssl>,
     /// How long to wait. Durations are whole numbers with a unit (`250ms`, `10s`, `2m`, `1h`), more than 0 and at most
     /// `24h`.
@@ -93,29 +97,6 @@ pub(super) struct Document {
     pub routes: Option<BTreeMap<String, Option<Route>>>,
 }
 
-/// An address to listen on.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listener {
-    /// The address and port: `127.0.0.1:8080`, `[::1]:8080`, or `:8080` for every address of the machine. Port 0 takes a
-    /// free one.
-    #[schemars(required)]
-    pub address: Option<String>,
-    /// The protocols that clients may speak. Default: all.
-    #[schemars(length(min = 1), extend("default" = ["h1", "h2c"]))]
-    pub protocols: Option<Vec<Option<Protocol>>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub(super) enum Protocol {
-    /// HTTP/1.1 and HTTP/1.0.
-    H1,
-    /// HTTP/2 without TLS, by prior knowledge.
-    H2c,
-}
-
 /// What holds for all routes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -126,18 +107,6 @@ pub(super) struct Http {
     /// Plugins that see the requests of every route, before the route's own. A route switches one off by attaching it with
     /// `"enabled": false`.
     pub plugins: Option<Vec<Option<Attachment>>>,
-}
-
-/// A certificate and its key, as PEM files.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Ssl {
-    /// The path of the certificate chain, the server's own certificate first.
-    #[schemars(required, length(min = 1))]
-    pub ssl_certificate: Option<String>,
-    /// The path of the private key.
-    #[schemars(required, length(min = 1))]
-    pub ssl_certificate_key: Option<String>,
 }
 
 /// How long to wait.

@@ -31,12 +31,11 @@ pub(super) fn check(
     secrets: Secrets,
     report: &mut Report,
 ) -> Checked {
-    tls::check(document, environment, report);
     let mut upstreams = Upstreams::named(document, report);
     let mut plugins = Plugins::defined(document, environment, report);
     plugins.attach_everywhere(document, report);
     let routes = Routes { upstreams: &mut upstreams, plugins: &mut plugins, report }.check(document);
-    let (listeners, admin_listen) = listeners::check(document, report);
+    let (listeners, admin_listen) = listeners::check(document, environment, report);
     let admin_socket = document.admin.as_ref().and_then(|admin| admin.socket.as_ref());
     Checked {
         workers: settings::workers(document),

@@ -1,11 +1,11 @@
 //! One request on its way through the gateway, with everything that is known of it.
 
 use std::any::Any;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
+use super::client::Client;
 use super::http1::FieldLines;
 
 /// The request's head as it will be sent, and the facts beside it. One per request, handed from step to step.
@@ -72,19 +72,6 @@ pub struct ResponseHead {
     pub lines: Option<FieldLines>,
 }
 
-/// The client of one request.
-#[derive(Debug, Clone)]
-pub struct Client {
-    /// The peer of the connection; behind trusted proxies the address that they vouch for.
-    pub address: SocketAddr,
-    /// How it speaks.
-    pub version: Version,
-    /// `http` or `https`.
-    pub scheme: &'static str,
-    /// The listener's name in the document.
-    pub listener: Arc<str>,
-}
-
 impl Exchange {
     /// The host, with a port where one was given. Empty for HTTP/1.0 requests that name none.
     pub fn authority(&self) -> &str {
@@ -143,18 +130,6 @@ impl ResponseHead {
         #[expect(clippy::disallowed_methods, reason = "a date is the wall clock's")]
         let now = httpdate::fmt_http_date(std::time::SystemTime::now());
         self.headers.entry(header::DATE).or_insert_with(|| field_value(now));
-    }
-}
-
-impl Client {
-    /// `HTTP/1.1`, for example.
-    pub fn protocol(&self) -> &'static str {
-        match self.version {
-            Version::HTTP_10 => "HTTP/1.0",
-            Version::HTTP_2 => "HTTP/2",
-            Version::HTTP_3 => "HTTP/3",
-            _ => "HTTP/1.1",
-        }
     }
 }
 

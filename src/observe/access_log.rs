@@ -206,7 +206,7 @@ impl<'a> Line<'a> {
         Self {
             time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             revision: entry.revision,
-            listener: &exchange.client.listener,
+            listener: &exchange.client.entrance.listener,
             client: exchange.client.address.ip(),
             protocol: exchange.client.protocol(),
             method: exchange.method.as_str(),

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 mod capabilities;
+mod tls;
+
+pub use tls::Certificate;
 
 use super::metrics::{BUCKETS, RouteMetrics, WorkerMetrics};
 
@@ -16,6 +19,7 @@ pub struct Facts {
     pub reloads_rejected: u64,
     pub access_log_dropped: u64,
     pub backends: Vec<Backend>,
+    pub certificates: Vec<Certificate>,
     pub plugins: Vec<Plugin>,
     pub limits: Vec<Limit>,
     pub breakers: Vec<Breaker>,
@@ -95,6 +99,7 @@ pub fn write(workers: &[impl AsRef<WorkerMetrics>], facts: &Facts) -> String {
     write_plugins(&mut page, &workers);
     write_backends(&mut page, &facts.backends);
     capabilities::write(&mut page, facts);
+    tls::write(&mut page, &workers, facts);
     let sum = |number: fn(&WorkerMetrics) -> u64| workers.iter().map(|worker| number(worker)).sum::<u64>();
     page.single(
         "cloudcup_connections",

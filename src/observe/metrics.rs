@@ -114,6 +114,8 @@ pub struct WorkerMetrics {
     pub connections: Number,
     /// Client connections that were accepted.
     pub accepted: Number,
+    /// TLS handshakes with clients.
+    pub handshakes: HandshakeMetrics,
     /// Backend connections that wait for their next request.
     pub idle_backend_connections: Number,
     /// Requests that no route matched or that were refused before matching.
@@ -123,6 +125,17 @@ pub struct WorkerMetrics {
     routes: Mutex<BTreeMap<String, Arc<RouteMetrics>>>,
     plugins: Mutex<BTreeMap<String, Arc<PluginMetrics>>>,
     reasons: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// How TLS handshakes ended.
+#[derive(Debug, Default)]
+pub struct HandshakeMetrics {
+    /// In a new session.
+    pub full: Number,
+    /// In a session that was taken up again.
+    pub resumed: Number,
+    /// In none.
+    pub failed: Number,
 }
 
 impl WorkerMetrics {

@@ -5,18 +5,15 @@ mod respond;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, Version};
-use tokio::net::TcpStream;
 
-use super::{Session, http2};
+use super::{Accepted, Protocols, Session, http2};
 use crate::message::Body;
 use crate::message::http1::{
     BodyEncoding, Decoder, Framing, HeadError, HeadLimits, Inbound, ReceivedBody, RequestHead, SentResponse,
@@ -38,6 +35,7 @@ struct Http1 {
     inbound: Rc<RefCell<Inbound>>,
     connection: Connection,
     session: Session,
+    protocols: Protocols,
 }
 
 /// What of the settings a connection acts on. Copied, since a connection that waits must not keep a snapshot alive.
@@ -47,24 +45,21 @@ struct Bounds {
 }
 
 /// Serves a connection until it ends.
-pub async fn serve(io: TcpStream, peer: SocketAddr, listener: Arc<str>, session: Session) {
-    let inbound = Inbound {
-        stream: Stream::new(io),
-        decoder: Decoder::new(Framing::Length(0), 0),
-        awaits_continue: false,
-        idle: Duration::ZERO,
-    };
-    let http1 = Http1 {
-        inbound: Rc::new(RefCell::new(inbound)),
-        connection: Connection::new(peer, Arc::clone(&listener), true),
-        session,
-    };
+pub async fn serve(accepted: Accepted, session: Session) {
+    let http1 = Http1::new(accepted, session);
     if let End::Preface = http1.run().await {
         let Ok(inbound) = Rc::try_unwrap(http1.inbound) else { return };
-        let (io, rest) = inbound.into_inner().stream.into_parts();
+        let (transport, rest) = inbound.into_inner().stream.into_parts();
         let read = Bytes::from([PREFACE_HEAD, &*rest].concat());
-        http2::serve(io, read, Connection::new(peer, listener, false), http1.session).await;
+        http2::serve(transport, read, http1.connection.without_interim(), http1.session).await;
     }
+}
+
+/// Answers a connection on which nothing can be understood, and ends it.
+pub async fn refuse(accepted: Accepted, session: Session, failure: &Failure) {
+    let http1 = Http1::new(accepted, session);
+    let bounds = http1.bounds();
+    http1.refuse(failure, &bounds).await;
 }
 
 enum End {
@@ -73,20 +68,34 @@ enum End {
 }
 
 impl Http1 {
+    fn new(accepted: Accepted, session: Session) -> Self {
+        let (connection, protocols) = (accepted.connection(), accepted.protocols);
+        let inbound = Inbound {
+            stream: Stream::new(accepted.transport),
+            decoder: Decoder::new(Framing::Length(0), 0),
+            awaits_continue: false,
+            idle: Duration::ZERO,
+        };
+        Self { inbound: Rc::new(RefCell::new(inbound)), connection, session, protocols }
+    }
+
     async fn run(&self) -> End {
         let mut is_first = true;
         loop {
             let bounds = self.bounds();
             let head = match self.read_head(&bounds, is_first).await {
                 Next::Head(head) => head,
-                Next::Closed => return End::Closed,
+                Next::Closed => {
+                    self.inbound.borrow_mut().stream.say_goodbye();
+                    return End::Closed;
+                }
                 Next::Failed(failure) => return self.refuse(&failure, &bounds).await,
             };
-            if is_first && self.session.protocols.h2c && *head == *PREFACE_HEAD {
+            if is_first && self.protocols.h2 && *head == *PREFACE_HEAD {
                 return End::Preface;
             }
             is_first = false;
-            if !self.session.protocols.h1 {
+            if !self.protocols.h1 {
                 return self.refuse(&Failure::from(HeadError::Version), &bounds).await;
             }
             let head = match parse_request(&head, bounds.head) {

@@ -5,7 +5,6 @@ mod watch;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::io::Cursor;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -19,11 +18,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::Session;
+use crate::base::transport::Transport;
 use crate::message::body::Http2Body;
 use crate::message::http1::HeadError;
 use crate::message::{Body, BodyError};
@@ -44,7 +42,7 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnWorker {
 }
 
 /// Serves a connection, of which `read` was read already, until it ends.
-pub(super) async fn serve(io: TcpStream, read: Bytes, connection: Connection, session: Session) {
+pub(super) async fn serve(io: Transport, read: Bytes, connection: Connection, session: Session) {
     let (timeouts, most_fields, builder) = {
         let view = session.proxy.view();
         let settings = &view.snapshot.settings;
@@ -72,9 +70,7 @@ pub(super) async fn serve(io: TcpStream, read: Bytes, connection: Connection, se
             }
         }
     });
-    let (reader, writer) = io.into_split();
-    let io = tokio::io::join(Cursor::new(read).chain(reader), writer);
-    let io = TokioIo::new(Watched { io, activity: Rc::clone(&activity) });
+    let io = TokioIo::new(Watched { io, read, activity: Rc::clone(&activity) });
     let mut serving = pin!(builder.serve_connection(io, service));
     let mut watch = Watch::new(activity, timeouts);
     let mut is_ending = false;

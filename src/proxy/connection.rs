@@ -8,19 +8,25 @@ use std::sync::Arc;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, Version};
 
+use crate::message::Entrance;
 use crate::message::exchange::{Forwarded, field_value};
+use crate::message::tls::TlsSession;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+pub(super) const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 
 /// A client's connection, as the proxy sees it.
 #[derive(Debug)]
 pub struct Connection {
     /// Who connected.
     pub peer: SocketAddr,
-    /// The listener's name.
-    pub listener: Arc<str>,
+    /// Where it came in.
+    pub entrance: Arc<Entrance>,
+    /// Its TLS session; none in the clear.
+    pub tls: Option<Arc<TlsSession>>,
     /// The peer's address as a field value: the same for every request.
     pub(super) peer_value: HeaderValue,
     /// The host that was asked for last. Clients seldom change it.
@@ -35,6 +41,8 @@ pub(super) struct KnownHost {
     value: HeaderValue,
     /// Bytes of it before the port.
     pub name_length: usize,
+    /// Whether this connection is not for it (RFC 9110, section 7.4).
+    pub is_misdirected: bool,
     /// The element of `forwarded` that describes this hop (RFC 7239).
     pub element: HeaderValue,
     /// What is said of the client where it is not believed itself.
@@ -42,16 +50,27 @@ pub(super) struct KnownHost {
 }
 
 impl Connection {
-    /// A connection of `peer` to `listener`. `interim` says whether 1xx responses can be passed on.
-    pub fn new(peer: SocketAddr, listener: Arc<str>, interim: bool) -> Self {
+    /// A connection of `peer`, over HTTP/1.1 until [`Self::without_interim`] says otherwise.
+    pub fn new(peer: SocketAddr, entrance: Arc<Entrance>, tls: Option<Arc<TlsSession>>) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         Self {
             peer,
-            listener,
+            entrance,
+            tls,
             peer_value: field_value(peer.ip().to_string()),
             host: RefCell::default(),
-            interim: interim.then(RefCell::default),
+            interim: Some(RefCell::default()),
         }
+    }
+
+    /// The same, over a protocol by which interim responses are not passed on.
+    pub fn without_interim(self) -> Self {
+        Self { interim: None, ..self }
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// What is known of a host; none when it is malformed.
@@ -76,15 +95,22 @@ impl KnownHost {
         let authority = value.to_str().ok().filter(|authority| is_authority(authority, version))?;
         // A copy: the value lies in a read buffer, which would be held for as long as the connection is.
         let value = field_value(authority);
-        let element = forwarded_element(connection.peer.ip(), authority);
-        let forwarded = Forwarded::new(vec![
+        let element = forwarded_element(connection, authority);
+        let mut fields = vec![
             (X_FORWARDED_FOR, connection.peer_value.clone()),
-            (X_FORWARDED_PROTO, HeaderValue::from_static("http")),
+            (X_FORWARDED_PROTO, HeaderValue::from_static(connection.scheme())),
             (X_FORWARDED_HOST, value.clone()),
             (header::FORWARDED, element.clone()),
-        ]);
-        let name_length = split_port(authority).0.len();
-        Some(Self { value, name_length, element, forwarded: Arc::new(forwarded) })
+        ];
+        if connection.entrance.forwards_client_certificate
+            && let Some(certificate) = connection.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref())
+        {
+            fields.push((CLIENT_CERT, certificate.field.clone()));
+        }
+        let name = split_port(authority).0;
+        let is_misdirected = connection.tls.as_ref().is_some_and(|tls| !tls.is_for(name));
+        let (name_length, forwarded) = (name.len(), Arc::new(Forwarded::new(fields)));
+        Some(Self { value, name_length, is_misdirected, element, forwarded })
     }
 }
 
@@ -111,12 +137,12 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn forwarded_element(client: IpAddr, host: &str) -> HeaderValue {
-    let client = match client {
+fn forwarded_element(connection: &Connection, host: &str) -> HeaderValue {
+    let client = match connection.peer.ip() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("\"[{address}]\""),
     };
-    field_value(format!("for={client};host=\"{host}\";proto=http"))
+    field_value(format!("for={client};host=\"{host}\";proto={}", connection.scheme()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::message::http1::HeadError;
 use crate::message::{Body, BodyError, ResponseHead};
@@ -20,6 +20,12 @@ pub enum Reason {
     BadPath,
     /// `host` and the target's authority disagree, or one of them is malformed.
     BadAuthority,
+    /// The client does not speak TLS where it is spoken.
+    Cleartext,
+    /// The connection is for another host.
+    Misdirected,
+    /// The request is to be made again over https.
+    HttpsRedirect(StatusCode),
     /// CONNECT, which no route allows.
     Connect,
     /// No route matches.
@@ -57,8 +63,8 @@ pub struct Failure {
     pub reason: Reason,
     /// What a person reads.
     pub message: String,
-    /// Methods that the route has, for a 405.
-    pub allow: Option<HeaderValue>,
+    /// A field of the response: the methods that the route has, for a 405, or where to go.
+    pub field: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Reason {
@@ -89,6 +95,9 @@ impl Reason {
             Self::HeadTimeout => "head-timeout",
             Self::BadPath => "bad-path",
             Self::BadAuthority => "bad-authority",
+            Self::Cleartext => "plain-http-on-tls-port",
+            Self::Misdirected => "misdirected-request",
+            Self::HttpsRedirect(_) => "https-redirect",
             Self::Connect => "connect-refused",
             Self::NoRoute => "no-route",
             Self::MethodNotAllowed => "method-not-allowed",
@@ -110,7 +119,9 @@ impl Reason {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Head(error) => error.status(),
-            Self::BadPath | Self::BadAuthority | Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::BadPath | Self::BadAuthority | Self::BadBody | Self::Cleartext => StatusCode::BAD_REQUEST,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::HttpsRedirect(status) => status,
             Self::HeadTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Connect => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
@@ -129,7 +140,12 @@ impl Reason {
     pub fn breaks_connection(self) -> bool {
         matches!(
             self,
-            Self::Head(_) | Self::HeadTimeout | Self::BadBody | Self::BodyTooLarge | Self::BodyTimeout
+            Self::Head(_)
+                | Self::HeadTimeout
+                | Self::Cleartext
+                | Self::BadBody
+                | Self::BodyTooLarge
+                | Self::BodyTimeout
         )
     }
 }
@@ -137,7 +153,7 @@ impl Reason {
 impl Failure {
     /// A failure with its message.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), allow: None }
+        Self { reason, message: message.into(), field: None }
     }
 
     /// The response: a JSON object with the code and the message.
@@ -145,8 +161,8 @@ impl Failure {
         let body = serde_json::json!({ "code": self.reason.code(), "message": self.message });
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(allow) = &self.allow {
-            headers.insert(header::ALLOW, allow.clone());
+        if let Some((name, value)) = self.field.as_deref() {
+            headers.insert(name, value.clone());
         }
         if self.reason.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

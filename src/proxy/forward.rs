@@ -8,6 +8,7 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::{Connection, Failure, Reason, Settings};
+use crate::base::transport::Transport;
 use crate::message::http1::{Answer, IdleConnections, Roundtrip, RoundtripError, SentRequest, Stream};
 use crate::message::{Body, Exchange, ResponseHead};
 use crate::upstream::{Cluster, ConnectError, Health, Member, Pick, Pools, connect};
@@ -91,7 +92,9 @@ impl Forward<'_> {
         }
         let address = &member.endpoint.address;
         match connect(address, self.settings.timeouts.connect).await {
-            Ok(io) => self.exchange_on(Box::new(Stream::new(io)), &home, exchange, body).await,
+            Ok(io) => {
+                self.exchange_on(Box::new(Stream::new(Transport::Tcp(io))), &home, exchange, body).await
+            }
             Err(error) => {
                 let reason = match error {
                     ConnectError::Io(_) => Reason::ConnectFailed,

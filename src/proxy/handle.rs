@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{Response, Version};
+use http::{Response, Version, header};
 use http_body::Body as _;
 
 use super::finish::Finish;
@@ -13,7 +13,7 @@ use super::normalise::{add_via, normalise, unreadable};
 use super::{Connection, Failure, Reason, ResponseBody, Rule, Settings, Snapshot, View};
 use crate::message::body::Meter;
 use crate::message::exchange::field_value;
-use crate::message::{Body, BodyError, Exchange, Request, ResponseHead};
+use crate::message::{Body, BodyError, Client, Exchange, Request, ResponseHead};
 use crate::observe::metrics::WorkerMetrics;
 use crate::plugin::{ChainEnd, Origin};
 use crate::route::Lookup;
@@ -81,6 +81,9 @@ impl Proxy {
             Ok(exchange) => exchange,
             Err((failure, exchange)) => return fail(finish, exchange, &failure),
         };
+        if let Some(failure) = redirect_to_https(&exchange) {
+            return fail(finish, exchange, &failure);
+        }
         let rule = match find_rule(&view.snapshot, &mut exchange, &mut finish) {
             Ok(rule) => rule,
             Err(failure) => return fail(finish, exchange, &failure),
@@ -150,6 +153,19 @@ impl Proxy {
     }
 }
 
+/// A request in the clear goes no further where the listener only sends such requests to https.
+fn redirect_to_https(exchange: &Exchange) -> Option<Failure> {
+    let redirect = exchange.client.entrance.https_redirect.filter(|_| exchange.client.tls.is_none())?;
+    let host = exchange.host_name();
+    let port = if redirect.port == 443 { String::new() } else { format!(":{}", redirect.port) };
+    let target = exchange.uri.path_and_query().map_or("/", |target| target.as_str());
+    let location = field_value(format!("https://{host}{port}{target}"));
+    let mut failure =
+        Failure::new(Reason::HttpsRedirect(redirect.status), "this resource is served over https");
+    failure.field = Some(Box::new((header::LOCATION, location)));
+    Some(failure)
+}
+
 /// Step 3: the route, and in it the first rule whose conditions hold.
 fn find_rule<'a>(
     snapshot: &'a Snapshot,
@@ -164,7 +180,7 @@ fn find_rule<'a>(
         Lookup::MethodNotAllowed(methods) => {
             let allow = methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
             let mut failure = Failure::new(Reason::MethodNotAllowed, "the route does not allow this method");
-            failure.allow = Some(field_value(allow));
+            failure.field = Some(Box::new((header::ALLOW, field_value(allow))));
             return Err(failure);
         }
     };
@@ -240,10 +256,23 @@ fn fail(mut finish: Box<Finish>, mut exchange: Box<Exchange>, failure: &Failure)
 
 /// Step 8.
 fn into_response(mut finish: Box<Finish>, body: Body) -> Response<ResponseBody> {
-    let head = finish.exchange.as_mut().and_then(|exchange| exchange.response.take()).unwrap_or_default();
+    let mut head = ResponseHead::default();
+    if let Some(exchange) = &mut finish.exchange {
+        head = exchange.response.take().unwrap_or_default();
+        require_https(&mut head, &exchange.client);
+    }
     finish.status = head.status;
     let mut response = Response::new(ResponseBody::new(head.lines, body, finish));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
+}
+
+/// Tells the client to come back over https only, where the document says so. In the clear that would be no use (RFC
+/// 6797, section 7.2), and there is to be one such field.
+fn require_https(head: &mut ResponseHead, client: &Client) {
+    if let Some(hsts) = client.entrance.hsts.as_ref().filter(|_| client.tls.is_some()) {
+        head.complete_headers();
+        head.headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
 }

@@ -9,7 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Version, request};
 
-use super::connection::{KnownHost, X_FORWARDED_FOR};
+use super::connection::{CLIENT_CERT, CLIENT_CERT_CHAIN, KnownHost, X_FORWARDED_FOR};
 use super::{Connection, Failure, Reason, Settings};
 use crate::base::network::IpNetwork;
 use crate::message::exchange::field_value;
@@ -40,8 +40,8 @@ fn begin(head: request::Parts, connection: &Connection) -> Box<Exchange> {
     let client = Client {
         address: connection.peer,
         version: head.version,
-        scheme: "http",
-        listener: connection.listener.clone(),
+        entrance: Arc::clone(&connection.entrance),
+        tls: connection.tls.clone(),
     };
     Box::new(Exchange {
         method: head.method,
@@ -67,6 +67,10 @@ fn apply(exchange: &mut Exchange, connection: &Connection, settings: &Settings) 
     }
     let host = agree_on_authority(exchange, connection)?;
     exchange.host_name_length = host.name_length;
+    if host.is_misdirected {
+        let message = "this connection was opened for another host, and its certificate is not for this one";
+        return Err(Failure::new(Reason::Misdirected, message));
+    }
     make_path_safe(exchange)?;
     forward_client(exchange, connection, settings, &host);
     if settings.via {
@@ -143,6 +147,8 @@ fn forward_client(exchange: &mut Exchange, connection: &Connection, settings: &S
     if !is_trusted(connection.peer.ip(), &settings.trusted_proxies) {
         if headers.keys().any(is_forwarded_field) {
             host.forwarded.fields.iter().for_each(|(name, _)| drop(headers.remove(name)));
+            headers.remove(CLIENT_CERT);
+            headers.remove(CLIENT_CERT_CHAIN);
         }
         exchange.forwarded = Some(Arc::clone(&host.forwarded));
         return;
@@ -156,7 +162,9 @@ fn forward_client(exchange: &mut Exchange, connection: &Connection, settings: &S
 }
 
 fn is_forwarded_field(name: &HeaderName) -> bool {
-    *name == header::FORWARDED || name.as_str().starts_with("x-forwarded-")
+    *name == header::FORWARDED
+        || name.as_str().starts_with("x-forwarded-")
+        || name.as_str().starts_with("client-cert")
 }
 
 fn is_trusted(address: IpAddr, trusted: &[IpNetwork]) -> bool {

@@ -7,6 +7,7 @@ use crate::base::network::IpNetwork;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::message::http1::HeadLimits;
+use crate::message::tls::CertificateNames;
 use crate::observe::access_log::Sink;
 use crate::plugin::{Attachment, Link};
 use crate::route::Table;
@@ -27,8 +28,21 @@ pub struct Snapshot {
     pub clusters: Vec<Arc<Cluster>>,
     /// Where requests are told of.
     pub access_log: Option<Arc<Sink>>,
+    /// What listeners show of themselves.
+    pub certificates: Vec<Certificate>,
     /// What holds for every request.
     pub settings: Settings,
+}
+
+/// A certificate of a listener.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// The hosts that it is for.
+    pub names: Arc<CertificateNames>,
+    /// The last moment at which it is valid, in seconds since the epoch.
+    pub not_after: i64,
 }
 
 /// A pattern's rules.

@@ -14,7 +14,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::config::{Checked, KeySource, PluginSource};
+use crate::config::{Checked, KeySource, PluginSource, Tls};
 
 /// How long files must be left alone before they count as changed.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -125,7 +125,16 @@ pub fn files(checked: &Checked) -> impl Iterator<Item = PathBuf> {
         KeySource::JwksFile { path, .. } => Some(path.clone()),
         _ => None,
     });
-    plugins.chain(key_sets)
+    let tls = checked.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    plugins.chain(key_sets).chain(tls.flat_map(tls_files))
+}
+
+fn tls_files(tls: &Tls) -> impl Iterator<Item = PathBuf> {
+    let certificates = tls.certificates.iter();
+    let certificates = certificates
+        .flat_map(|certificate| [&certificate.chain, &certificate.key].into_iter().chain(&certificate.ocsp));
+    let authorities = tls.clients.iter().map(|clients| &clients.ca);
+    certificates.chain(authorities).map(|(path, _)| path.clone())
 }
 
 /// The folder of a file, and that of what it links to.

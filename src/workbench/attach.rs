@@ -11,7 +11,7 @@ use super::source::Source;
 use crate::config::{self, Diagnostic, Environment};
 use crate::plugin::{Inspection, PluginEngine, shipped};
 use crate::proxy::Snapshot;
-use crate::snapshot;
+use crate::snapshot::{self, Running};
 
 /// Where the document has the attachment, and in it the configuration.
 const ATTACHMENT: &str = "/routes/*/plugins/0";
@@ -55,7 +55,9 @@ impl<'a> Around<'a> {
         let environment =
             Environment { shipped: &names, directory: self.folder, variable: &|name| env::var(name) };
         let (checked, _) = config::check(&text, &environment)?;
-        snapshot::build(&checked, engine, None, 1).map_err(|problems| config::locate(&text, problems))
+        snapshot::build(&checked, engine, Running::default(), 1)
+            .map(|built| built.snapshot)
+            .map_err(|problems| config::locate(&text, problems))
     }
 
     fn document(&self, config: Option<&Value>) -> Value {

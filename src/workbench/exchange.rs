@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::written;
-use crate::message::Exchange;
+use crate::message::{Entrance, Exchange};
 use crate::proxy::{Connection, Settings, normalise};
 
 /// The one backend where a case names none.
@@ -22,7 +22,8 @@ pub(super) type Wrong = (String, String);
 pub(super) fn exchange(written: &written::Request, settings: &Settings) -> Result<Box<Exchange>, Wrong> {
     let head = head(written)?;
     let address = written.client.unwrap_or(CLIENT.into());
-    let connection = Connection::new(SocketAddr::new(address, CLIENT_PORT), "root".into(), false);
+    let entrance = Entrance { listener: "root".into(), ..Entrance::default() };
+    let connection = Connection::new(SocketAddr::new(address, CLIENT_PORT), Arc::new(entrance), None);
     let mut exchange = normalise(head, &connection, settings).map_err(|(failure, _)| {
         (String::new(), format!("the gateway refuses this request: {}", failure.message))
     })?;

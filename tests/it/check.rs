@@ -1,5 +1,6 @@
 //! Documents that are refused, and what is said of them.
 
+mod certificates;
 mod documents;
 pub mod program;
 mod secrets;

@@ -16,6 +16,7 @@ mod path_safety;
 mod responses;
 mod routing;
 mod timeouts;
+mod tls;
 
 use serde_json::{Value, json};
 

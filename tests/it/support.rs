@@ -6,6 +6,7 @@ mod backend;
 mod client;
 mod gateway;
 mod guests;
+mod tls;
 mod wait;
 mod wire;
 
@@ -13,5 +14,6 @@ pub use backend::{Backend, Port};
 pub use client::{Answer, Client, Feed, feed, get, post, request};
 pub use gateway::{Gateway, document};
 pub use guests::{guest, guests, guests_with};
+pub use tls::{Authority, TlsClient};
 pub use wait::{PATIENCE, eventually, found, within};
 pub use wire::{Wire, raw};

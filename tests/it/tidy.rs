@@ -24,9 +24,24 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     ("config", &["base", "route"]),
     (
         "snapshot",
-        &["base", "message", "observe", "route", "capability", "plugin", "upstream", "proxy", "config"],
+        &[
+            "base",
+            "message",
+            "observe",
+            "route",
+            "capability",
+            "plugin",
+            "upstream",
+            "proxy",
+            "protocol",
+            "listener",
+            "config",
+        ],
     ),
-    ("reload", &["base", "plugin", "proxy", "protocol", "listener", "worker", "config", "snapshot"]),
+    (
+        "reload",
+        &["base", "message", "plugin", "proxy", "protocol", "listener", "worker", "config", "snapshot"],
+    ),
     ("admin", &["base", "observe", "capability", "plugin", "upstream", "proxy", "reload"]),
     (
         "app",

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::names;
 use super::written::{Document, Listener as Written, Protocol};
-use crate::config::checked::{Listener, Protocols};
+use super::{Environment, names, tls};
+use crate::config::checked::{Listener, Protocols, Tls};
 use crate::config::diagnostic::{Part, Problem};
 use crate::config::path::Path;
 use crate::config::report::Report;
@@ -13,13 +13,19 @@ use crate::config::report::Report;
 const ROOT: &str = "root";
 
 /// The listeners, and the address for admin.
-pub(super) fn check(document: &Document, report: &mut Report) -> (Vec<Listener>, Option<SocketAddr>) {
+pub(super) fn check(
+    document: &Document,
+    environment: &Environment<'_>,
+    report: &mut Report,
+) -> (Vec<Listener>, Option<SocketAddr>) {
     report_absence(document, report);
     report_second_root(document, report);
-    let mut sockets = Sockets { taken: Vec::new(), report };
+    report_ssl_for_nobody(document, report);
+    let mut sockets = Sockets { taken: Vec::new(), environment, report };
     let mut listeners = Vec::new();
     if let Some(text) = &document.root {
-        listeners.extend(sockets.root(text));
+        let ssl = document.ssl.as_ref().and_then(|ssl| tls::ssl(ssl, environment));
+        listeners.extend(sockets.root(text, ssl));
     }
     let at = Path::ROOT.field("listeners");
     for (name, written) in document.listeners.iter().flatten() {
@@ -48,17 +54,26 @@ fn report_second_root(document: &Document, report: &mut Report) {
     }
 }
 
+fn report_ssl_for_nobody(document: &Document, report: &mut Report) {
+    if document.ssl.is_some() && document.root.is_none() && !report.has_lost(&Path::ROOT, "root") {
+        let problem = Problem::error("/ssl", "`ssl` is the certificate of `root`, and there is no `root`");
+        report.add(problem.hint("a listener has its certificates in `tls`"));
+    }
+}
+
 /// The sockets that are spoken for.
 struct Sockets<'r> {
     /// By whom, in the words of a message, and where.
     taken: Vec<(String, SocketAddr)>,
+    environment: &'r Environment<'r>,
     report: &'r mut Report,
 }
 
 impl Sockets<'_> {
-    fn root(&mut self, text: &str) -> Option<Listener> {
+    fn root(&mut self, text: &str, tls: Option<Tls>) -> Option<Listener> {
         let address = self.claim(&Path::ROOT.field("root"), "`root`", text)?;
-        Some(Listener { name: ROOT.to_owned(), address, protocols: Protocols { h1: true, h2c: true } })
+        let protocols = Protocols { h1: true, h2: true };
+        Some(Listener { name: ROOT.to_owned(), address, protocols, tls, https_redirect: None })
     }
 
     fn listener(&mut self, at: &Path<'_>, name: &str, written: Option<&Written>) -> Option<Listener> {
@@ -66,7 +81,20 @@ impl Sockets<'_> {
         let written = written?;
         let address =
             self.claim(&at.field("address"), &format!("listener `{name}`"), written.address.as_ref()?)?;
-        Some(Listener { name: name.to_owned(), address, protocols: protocols(written) })
+        let tls = written
+            .tls
+            .as_ref()
+            .map(|written| tls::tls(&at.field("tls"), written, self.environment, self.report));
+        if tls.is_some() && written.https_redirect.is_some() {
+            self.report.error(at.field("https_redirect"), "a listener with `tls` serves https already");
+        }
+        Some(Listener {
+            name: name.to_owned(),
+            address,
+            protocols: protocols(at, written, self.report),
+            tls,
+            https_redirect: written.https_redirect.as_ref().map(tls::https_redirect),
+        })
     }
 
     /// Reads an address and takes it, unless another has it.
@@ -85,10 +113,23 @@ impl Sockets<'_> {
     }
 }
 
-fn protocols(written: &Written) -> Protocols {
-    let allows =
-        |protocol| written.protocols.as_ref().is_none_or(|protocols| protocols.contains(&Some(protocol)));
-    Protocols { h1: allows(Protocol::H1), h2c: allows(Protocol::H2c) }
+/// HTTP/2 has one name with TLS and another without, as the two begin differently.
+fn protocols(at: &Path<'_>, written: &Written, report: &mut Report) -> Protocols {
+    let (h2, other, hint) = match &written.tls {
+        Some(_) => (Protocol::H2, Protocol::H2c, "over TLS HTTP/2 is `h2`"),
+        None => (Protocol::H2c, Protocol::H2, "without `tls` HTTP/2 is `h2c`"),
+    };
+    let Some(protocols) = &written.protocols else { return Protocols { h1: true, h2: true } };
+    if written.tls.is_none() && report.has_lost(at, "tls") {
+        return Protocols { h1: true, h2: true };
+    }
+    let list = at.field("protocols");
+    for (index, _) in protocols.iter().enumerate().filter(|(_, protocol)| **protocol == Some(other)) {
+        let message = "this protocol is not spoken here";
+        report.add(Problem::error(list.item(index).pointer(), message).hint(hint));
+    }
+    let allows = |protocol| protocols.contains(&Some(protocol));
+    Protocols { h1: allows(Protocol::H1), h2: allows(h2) }
 }
 
 /// `:8080` is every address of the machine, IPv4 and IPv6: `[::]:8080`.

@@ -1,62 +1,90 @@
-//! The certificate of the original's `ssl`. It is checked as far as a mistyped path goes; no listener serves it yet.
+//! How listeners speak TLS. The files are read when the document is built.
 
-use std::path::Path as FilePath;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::Environment;
-use super::written::Document;
-use crate::config::diagnostic::Problem;
-use crate::config::file;
+use http::{HeaderValue, StatusCode};
+
+use super::written::{self, ClientMode};
+use super::{Environment, amounts};
+use crate::config::checked::{Certificate, ClientCertificates, HttpsRedirect, Tls, TlsProfile};
 use crate::config::path::Path;
 use crate::config::report::Report;
 
-pub(super) fn check(document: &Document, environment: &Environment<'_>, report: &mut Report) {
-    let Some(ssl) = &document.ssl else { return };
+const HOUR: u64 = 60 * 60;
+const MAX_AGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(87_600 * HOUR);
+const YEAR: Duration = Duration::from_secs(8760 * HOUR);
+
+/// The certificate of the original's `ssl`. None where a part of it is missing, which was reported.
+pub(super) fn ssl(ssl: &written::Ssl, environment: &Environment<'_>) -> Option<Tls> {
     let at = Path::ROOT.field("ssl");
-    let mut pem = |field, name: &Option<String>, content| {
-        if let Some(name) = name {
-            check_pem(&at.field(field), name, content, environment.directory, report);
-        }
+    let file = |field, name: &Option<String>| file(&at, field, name.as_ref(), environment);
+    let certificate = Certificate {
+        chain: file("ssl_certificate", &ssl.ssl_certificate)?,
+        key: file("ssl_certificate_key", &ssl.ssl_certificate_key)?,
+        ocsp: None,
     };
-    pem("ssl_certificate", &ssl.ssl_certificate, "CERTIFICATE");
-    pem("ssl_certificate_key", &ssl.ssl_certificate_key, "PRIVATE KEY");
-    report.add(Problem::warning("/ssl", "TLS is not served by this version: `root` speaks cleartext HTTP"));
+    Some(Tls { certificates: vec![certificate], profile: TlsProfile::default(), clients: None, hsts: None })
 }
 
-/// Looks for a block in a PEM file (RFC 7468). `content` is the end of its label: a key may be an `RSA PRIVATE KEY`.
-fn check_pem(at: &Path<'_>, name: &str, content: &str, directory: &FilePath, report: &mut Report) {
-    let path = directory.join(name);
-    let shown = report.quote(at, &path.display().to_string());
-    match file::read(&path) {
-        Err(error) => report.error(at, format!("cannot read {shown}: {error}")),
-        Ok(text) if !has_block(&text, content) => {
-            report.error(at, format!("expected a PEM file with a `{content}`, found none in {shown}"));
-        }
-        Ok(_) => {}
+/// The field `tls` of a listener.
+pub(super) fn tls(
+    at: &Path<'_>,
+    tls: &written::Tls,
+    environment: &Environment<'_>,
+    report: &mut Report,
+) -> Tls {
+    let list = at.field("certificates");
+    let written = tls.certificates.iter().flatten().enumerate();
+    let certificates = written.filter_map(|(index, written)| {
+        let (at, written) = (list.item(index), written.as_ref()?);
+        Some(Certificate {
+            chain: file(&at, "certificate", written.certificate.as_ref(), environment)?,
+            key: file(&at, "key", written.key.as_ref(), environment)?,
+            ocsp: file(&at, "ocsp", written.ocsp.as_ref(), environment),
+        })
+    });
+    Tls {
+        certificates: certificates.collect(),
+        profile: tls.profile.unwrap_or_default(),
+        clients: tls.client_certificates.as_ref().and_then(|clients| {
+            Some(ClientCertificates {
+                ca: file(&at.field("client_certificates"), "ca", clients.ca.as_ref(), environment)?,
+                is_required: clients.mode.is_none_or(|mode| mode == ClientMode::Required),
+                forward: clients.forward.unwrap_or(false),
+            })
+        }),
+        hsts: tls.hsts.as_ref().and_then(|hsts| hsts_value(&at.field("hsts"), hsts, report)),
     }
 }
 
-fn has_block(text: &str, content: &str) -> bool {
-    let is_edge = |line: &str, edge: &str| {
-        line.starts_with(edge) && line.trim_end().ends_with(&format!("{content}-----"))
-    };
-    let mut lines = text.lines();
-    lines.any(|line| is_edge(line, "-----BEGIN ")) && lines.any(|line| is_edge(line, "-----END "))
+/// The field `https_redirect` of a listener. Its values were held to the schema.
+pub(super) fn https_redirect(written: &written::HttpsRedirect) -> HttpsRedirect {
+    let status = written.status.and_then(|status| StatusCode::from_u16(status).ok());
+    HttpsRedirect {
+        port: written.port.unwrap_or(443),
+        status: status.unwrap_or(StatusCode::PERMANENT_REDIRECT),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn file(
+    at: &Path<'_>,
+    field: &str,
+    name: Option<&String>,
+    environment: &Environment<'_>,
+) -> Option<(PathBuf, String)> {
+    Some((environment.directory.join(name?), at.field(field).pointer()))
+}
 
-    #[test]
-    fn finds_blocks() {
-        let check = |text: &str, content: &str, expected: bool| {
-            assert_eq!(has_block(text, content), expected, "{text}")
-        };
-        let certificate = "# mine\n-----BEGIN CERTIFICATE-----\r\nMIIB\r\n-----END CERTIFICATE-----\r\n";
-        check(certificate, "CERTIFICATE", true);
-        check(certificate, "PRIVATE KEY", false);
-        check("-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY-----", "PRIVATE KEY", true);
-        check("-----BEGIN CERTIFICATE-----\nMIIB\n", "CERTIFICATE", false);
-        check("", "CERTIFICATE", false);
+fn hsts_value(at: &Path<'_>, written: &written::Hsts, report: &mut Report) -> Option<HeaderValue> {
+    let max_age = amounts::duration(&at.field("max_age"), written.max_age.as_ref(), MAX_AGE, report);
+    let mut value = format!("max-age={}", max_age.unwrap_or(YEAR).as_secs());
+    if written.include_subdomains.unwrap_or(false) {
+        value.push_str("; includeSubDomains");
     }
+    if written.preload.unwrap_or(false) {
+        value.push_str("; preload");
+    }
+    HeaderValue::from_str(&value).ok()
 }

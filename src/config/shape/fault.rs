@@ -45,8 +45,17 @@ pub(super) fn collect(error: &ValidationError<'_>, report: &Report, faults: &mut
             faults.push(Fault::Missing { object: pointer.to_owned(), name: name.clone() });
         }
         Kind::Enum { options } => {
-            let options = options.as_array().into_iter().flatten().filter_map(Value::as_str);
-            let options: Vec<_> = options.map(|option| format!("`{option}`")).collect();
+            let text = |option: &Value| match option.as_str() {
+                Some(text) => format!("`{text}`"),
+                None => format!("`{option}`"),
+            };
+            let options: Vec<_> = options
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|option| !option.is_null())
+                .map(text)
+                .collect();
             let found = match error.instance().as_str() {
                 Some(text) => report.quote(error.instance_path(), text),
                 None => found(error, report),

@@ -35,7 +35,7 @@ fn takes_the_original_document() {
     );
     let listener = &checked.listeners[0];
     assert_eq!((listener.name.as_str(), listener.address), ("root", address("127.0.0.1:8080")));
-    assert_eq!(listener.protocols, Protocols { h1: true, h2c: true });
+    assert_eq!(listener.protocols, Protocols { h1: true, h2: true });
     assert_eq!((checked.http.timeouts, checked.http.limits), (Timeouts::default(), Limits::default()));
     assert_eq!((checked.workers, checked.access_log, checked.http.via), (None, AccessLog::Stdout, false));
 }
@@ -57,10 +57,7 @@ fn full() -> Checked {
     let folder = folder();
     let (checked, warnings) =
         check_in(folder.path(), FULL).unwrap_or_else(|errors| panic!("{}", show(&errors)));
-    assert_eq!(
-        show(&warnings),
-        "warning at /ssl, line 10, column 10: TLS is not served by this version: `root` speaks cleartext HTTP"
-    );
+    assert_eq!(show(&warnings), "");
     checked
 }
 
@@ -74,7 +71,8 @@ fn settings_are_as_written() {
         [
             ("root", address("127.0.0.1:8080")),
             ("inside", address("[::1]:8081")),
-            ("outside", address("[::]:80"))
+            ("outside", address("[::]:80")),
+            ("secure", address("[::]:8443"))
         ]
     );
     assert_eq!(checked.workers.map(usize::from), Some(4));
@@ -279,7 +277,7 @@ fn defaults_are_as_described() {
             "via": defaults(&schema)["via"],
             "access_log": defaults(&schema)["access_log"],
         }),
-        json!({"protocols": schema["$defs"]["Listener"]["properties"]["protocols"]["default"]}),
+        json!({}),
         json!({"isolation": defaults(&schema["$defs"]["Plugin"])["isolation"], "limits": limits}),
         defaults(&schema["$defs"]["Backend"]),
     );

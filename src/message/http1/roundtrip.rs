@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::head::{self, HeadError, HeadLimits};
-use super::stream::{Output, ReadHeadError};
+use super::stream::ReadHeadError;
 use super::write::write_request_head;
 use super::{BodyEncoding, Decoded, Decoder, Framing, Stream, encode_data, encode_end};
 use crate::message::{Body, BodyError, ResponseHead};
@@ -265,7 +265,7 @@ impl Roundtrip {
             return;
         }
         let Some(stream) = self.stream.take() else { return };
-        let is_sent = self.request.is_done && self.request.failure.is_none() && stream.output.is_empty();
+        let is_sent = self.request.is_done && self.request.failure.is_none() && !stream.has_unsent();
         if is_sent
             && self.is_reusable
             && stream.input.is_empty()
@@ -311,7 +311,7 @@ impl Sending {
     /// that only ends the sending.
     fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
         if let Err(error) = ready!(stream.poll_flush(cx)) {
-            stream.output = Output::default();
+            stream.discard_unsent();
             self.failure = Some(error);
             self.is_done = true;
         }
@@ -337,7 +337,7 @@ impl Sending {
 
     /// While the client is the slow one, the backend cannot be blamed for its silence.
     fn awaits_client(&self, stream: &mut Stream) -> bool {
-        let awaits = !self.is_done && stream.output.is_empty();
+        let awaits = !self.is_done && !stream.has_unsent();
         if awaits {
             stream.progressed();
         }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
 use super::head::{self, HeadError};
 use crate::base::buffers;
 use crate::base::timer::Timer;
+use crate::base::transport::Transport;
 
 /// Reads grow up to this while a body keeps filling them.
 const LARGEST_READ: usize = 128 * 1024;
@@ -23,11 +23,13 @@ const COPY_BELOW: usize = 4 * 1024;
 /// One connection's bytes, both ways. Polled by one task at a time.
 #[derive(Debug)]
 pub struct Stream {
-    io: TcpStream,
+    io: Transport,
     /// Read and not yet taken.
     pub input: BytesMut,
     /// To be written.
     pub output: Output,
+    /// Whether the transport may still hold something that was written to it.
+    is_unflushed: bool,
     scanned: usize,
     read_size: usize,
     silence: Timer,
@@ -44,11 +46,12 @@ pub struct Output {
 
 impl Stream {
     /// A connection on which nothing was read yet.
-    pub fn new(io: TcpStream) -> Self {
+    pub fn new(io: Transport) -> Self {
         Self {
             io,
             input: BytesMut::new(),
             output: Output::default(),
+            is_unflushed: false,
             scanned: 0,
             read_size: buffers::SIZE,
             silence: Timer::default(),
@@ -57,7 +60,7 @@ impl Stream {
     }
 
     /// The transport with what was read from it.
-    pub fn into_parts(self) -> (TcpStream, Bytes) {
+    pub fn into_parts(self) -> (Transport, Bytes) {
         (self.io, self.input.freeze())
     }
 
@@ -137,6 +140,12 @@ impl Stream {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.output.advance(written);
+            self.is_unflushed = true;
+            self.progressed();
+        }
+        if self.is_unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.is_unflushed = false;
             self.progressed();
         }
         Poll::Ready(Ok(()))
@@ -181,10 +190,29 @@ impl Stream {
         self.io.poll_read_ready(&mut cx).is_pending() || self.poll_fill(&mut cx).is_pending()
     }
 
+    /// Whether something was given to be written that has not left.
+    pub fn has_unsent(&self) -> bool {
+        self.is_unflushed || !self.output.is_empty()
+    }
+
+    /// Gives up what was to be written.
+    pub fn discard_unsent(&mut self) {
+        self.output = Output::default();
+        self.is_unflushed = false;
+    }
+
     /// Closes with a reset once this is dropped, so that the end is not taken for the end of a body.
     pub fn reset_on_close(&self) {
-        // A transport that takes no options any more is closed already.
-        let _ = self.io.set_zero_linger();
+        self.io.reset_on_close();
+    }
+
+    /// Tells a peer over TLS that the end is one, and no attack (RFC 8446, section 6.1), as far as that can be done at
+    /// once. Closing does that in the clear.
+    pub fn say_goodbye(&mut self) {
+        if let Transport::Tls(io) = &mut self.io {
+            // Who does not take it is not waited for.
+            let _ = Pin::new(io).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
     }
 
     /// Tells the peer that no more bytes come.
@@ -223,7 +251,7 @@ impl Output {
         !self.chunk.is_empty() || !self.tail.is_empty()
     }
 
-    fn poll_write_to(&self, io: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_write_to(&self, io: &mut Transport, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if !self.has_chunk() {
             return Pin::new(io).poll_write(cx, &self.copied);
         }

@@ -2,7 +2,7 @@
 
 use super::Host;
 use super::capabilities::clip;
-use crate::plugin::bindings::facts::{AttributeError, TlsSession};
+use crate::plugin::bindings::facts::{AttributeError, ClientCertificate, TlsSession};
 use crate::plugin::bindings::{config, facts, panic};
 
 /// Attributes that one exchange may have, and bytes of each.
@@ -24,13 +24,24 @@ impl facts::Host for Host {
         Ok(self.exchange()?.client.protocol().to_owned())
     }
 
-    /// Listeners speak cleartext only.
     fn tls(&mut self) -> wasmtime::Result<Option<TlsSession>> {
-        Ok(None)
+        let session = self.exchange()?.client.tls.as_deref();
+        Ok(session.map(|session| TlsSession {
+            version: session.version.to_owned(),
+            cipher_suite: session.cipher_suite.to_owned(),
+            server_name: session.server_name.clone(),
+            client_certificate: session.client_certificate.as_ref().map(|certificate| ClientCertificate {
+                subject: certificate.subject.clone(),
+                issuer: certificate.issuer.clone(),
+                serial: certificate.serial.clone(),
+                fingerprint: certificate.fingerprint.clone(),
+                names: certificate.names.clone(),
+            }),
+        }))
     }
 
     fn listener(&mut self) -> wasmtime::Result<String> {
-        Ok(self.exchange()?.client.listener.to_string())
+        Ok(self.exchange()?.client.entrance.listener.to_string())
     }
 
     fn route(&mut self) -> wasmtime::Result<String> {

@@ -24,7 +24,7 @@ impl heads::HostRequestHead for Host {
     }
 
     fn scheme(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange()?.client.scheme.to_owned())
+        Ok(self.exchange()?.client.scheme().to_owned())
     }
 
     fn authority(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {

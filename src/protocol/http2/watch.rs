@@ -10,9 +10,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::base::timer::Timer;
+use crate::base::transport::Transport;
 use crate::proxy::Timeouts;
 
 /// How long a connection without streams may take to say goodbye.
@@ -111,23 +113,30 @@ impl Watch {
 }
 
 /// A transport whose movement is watched.
-pub(super) struct Watched<T> {
-    pub io: T,
+pub(super) struct Watched {
+    pub io: Transport,
+    /// What was read from it already.
+    pub read: Bytes,
     pub activity: Rc<Activity>,
 }
 
-impl<T> Watched<T> {
+impl Watched {
     fn note(&self, size: usize) {
         self.activity.moved.set(self.activity.moved.get().wrapping_add(size as u64));
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.read.is_empty() {
+            let size = self.read.len().min(buffer.remaining());
+            buffer.put_slice(&self.read.split_to(size));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         self.note(buffer.filled().len() - before);
@@ -135,7 +144,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         if let Poll::Ready(Ok(size)) = written {

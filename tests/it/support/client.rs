@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_rustls::client::TlsStream;
 
 use super::within;
 
@@ -98,6 +99,21 @@ where
             within(http2::handshake(TokioExecutor::new(), connect(address).await)).await?;
         tokio::spawn(connection);
         Ok(Self { address, sender: Sender::Http2(sender) })
+    }
+
+    /// Speaks over TLS what was agreed on.
+    pub async fn over(io: TlsStream<TcpStream>) -> hyper::Result<Self> {
+        let (tcp, session) = io.get_ref();
+        let address = tcp.peer_addr().expect("it is connected");
+        if session.alpn_protocol() == Some(b"h2") {
+            let (sender, connection) =
+                within(http2::handshake(TokioExecutor::new(), TokioIo::new(io))).await?;
+            tokio::spawn(connection);
+            return Ok(Self { address, sender: Sender::Http2(sender) });
+        }
+        let (sender, connection) = within(http1::handshake(TokioIo::new(io))).await?;
+        tokio::spawn(connection);
+        Ok(Self { address, sender: Sender::Http1(sender) })
     }
 
     /// Sends a request and reads the response to its end. Several requests may be under way in HTTP/2.

@@ -1,0 +1,139 @@
+//! Listeners, from checked to live: their certificates are read here.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::base::files::read_bounded;
+use crate::config::{self, Checked, Problem, Secrets};
+use crate::listener::ListenerSpec;
+use crate::listener::tls::{
+    CertificateFiles, ClientAuthority, Fault, FileContent, Part, Profile, Tls, TlsSpec,
+};
+use crate::message::Entrance;
+use crate::message::client::HttpsRedirect;
+use crate::protocol::Protocols;
+use crate::proxy::Certificate;
+
+/// Bytes of a file with certificates or a key. A bundle of all public authorities has a quarter of it.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// The listeners of a document. What `previous` has and the document did not change is taken over as it is.
+pub(super) fn live(
+    checked: &Checked,
+    previous: &[ListenerSpec],
+    problems: &mut Vec<Problem>,
+) -> Vec<ListenerSpec> {
+    #[expect(clippy::disallowed_methods, reason = "certificates are valid by the wall clock")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let live = checked.listeners.iter().filter_map(|listener| {
+        let tls = match &listener.tls {
+            None => None,
+            Some(tls) => {
+                let running = previous.iter().find(|spec| *spec.entrance.listener == *listener.name);
+                let builder = Builder { checked: tls, secrets: &checked.secrets, problems };
+                let running = running.and_then(|spec| spec.tls.as_ref());
+                Some(builder.build(protocols(listener), running, now)?)
+            }
+        };
+        Some(ListenerSpec {
+            address: listener.address,
+            protocols: protocols(listener),
+            entrance: Arc::new(entrance(listener)),
+            tls,
+        })
+    });
+    live.collect()
+}
+
+/// The certificates that they show.
+pub(super) fn certificates(listeners: &[ListenerSpec]) -> Vec<Certificate> {
+    let shown = listeners.iter().flat_map(|listener| {
+        let certificates = listener.tls.iter().flat_map(|tls| tls.certificates());
+        certificates.map(|shown| Certificate {
+            listener: Arc::clone(listener.name()),
+            names: Arc::clone(&shown.names),
+            not_after: shown.not_after,
+        })
+    });
+    shown.collect()
+}
+
+fn protocols(listener: &config::Listener) -> Protocols {
+    Protocols { h1: listener.protocols.h1, h2: listener.protocols.h2 }
+}
+
+fn entrance(listener: &config::Listener) -> Entrance {
+    let redirect =
+        |redirect: config::HttpsRedirect| HttpsRedirect { port: redirect.port, status: redirect.status };
+    let tls = listener.tls.as_ref();
+    let clients = tls.and_then(|tls| tls.clients.as_ref());
+    Entrance {
+        listener: listener.name.as_str().into(),
+        https_redirect: listener.https_redirect.map(redirect),
+        hsts: tls.and_then(|tls| tls.hsts.clone()),
+        forwards_client_certificate: clients.is_some_and(|clients| clients.forward),
+    }
+}
+
+struct Builder<'a> {
+    checked: &'a config::Tls,
+    secrets: &'a Secrets,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Builder<'_> {
+    /// None where something is one of the problems.
+    fn build(mut self, protocols: Protocols, running: Option<&Arc<Tls>>, now: i64) -> Option<Arc<Tls>> {
+        let known = self.problems.len();
+        let certificates = self.checked.certificates.iter();
+        let certificates: Vec<_> = certificates.filter_map(|files| self.certificate(files)).collect();
+        let clients = self.checked.clients.as_ref().and_then(|clients| {
+            let bundle = self.read(&clients.ca)?;
+            Some(ClientAuthority { bundle, is_required: clients.is_required })
+        });
+        if self.problems.len() > known {
+            return None;
+        }
+        let profile = match self.checked.profile {
+            config::TlsProfile::Modern => Profile::Modern,
+            config::TlsProfile::Intermediate => Profile::Intermediate,
+        };
+        let spec = TlsSpec { certificates, profile, clients, protocols };
+        let built = Tls::build(spec, running, now);
+        built.map_err(|faults| faults.into_iter().for_each(|fault| self.report(fault))).ok()
+    }
+
+    fn certificate(&mut self, files: &config::Certificate) -> Option<CertificateFiles> {
+        // All of them are read, so that all problems are told of.
+        let (chain, key) = (self.read(&files.chain), self.read(&files.key));
+        let ocsp = files.ocsp.as_ref().map(|file| self.read(file));
+        Some(CertificateFiles { chain: chain?, key: key?, ocsp: ocsp.flatten() })
+    }
+
+    fn read(&mut self, (path, pointer): &(impl AsRef<Path>, String)) -> Option<FileContent> {
+        let path = path.as_ref();
+        let content = read_bounded(path, LARGEST_FILE).map_err(|error| {
+            let message = format!("cannot read `{}`: {error}", path.display());
+            self.problems.push(Problem::error(pointer, self.secrets.redact(&message)));
+        });
+        content.ok().map(FileContent)
+    }
+
+    fn report(&mut self, fault: Fault) {
+        let certificate = fault.certificate.and_then(|index| self.checked.certificates.get(index));
+        let clients = self.checked.clients.as_ref();
+        let file = match fault.part {
+            Part::Chain => certificate.map(|certificate| &certificate.chain),
+            Part::Key => certificate.map(|certificate| &certificate.key),
+            Part::ClientBundle => clients.map(|clients| &clients.ca),
+        };
+        let (path, pointer) = file.unwrap_or(&self.checked.certificates[0].chain);
+        let message = format!("{}: {}", path.display(), fault.message);
+        let problem = Problem::error(pointer, self.secrets.redact(&message));
+        self.problems.push(match fault.hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        });
+    }
+}
