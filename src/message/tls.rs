@@ -43,9 +43,10 @@ pub struct CertificateNames(pub Vec<String>);
 impl TlsSession {
     /// Whether a request for `host` may come over this session (RFC 9110, section 7.4): the name was asked for, or is one
     /// of the certificate's, so that a client may use its connection for both. A client that asked for no name can have
-    /// any.
+    /// any, and a request that names no host, as HTTP/1.0 allows, is for the one that was asked for.
     pub fn is_for(&self, host: &str) -> bool {
         match &self.server_name {
+            _ if host.is_empty() => true,
             Some(name) => name.eq_ignore_ascii_case(host) || self.certificate.cover(host),
             None => true,
         }
@@ -92,5 +93,6 @@ mod tests {
         assert!(with(Some("a.example")).is_for("b.example"));
         assert!(!with(Some("a.example")).is_for("c.example"));
         assert!(with(None).is_for("c.example"));
+        assert!(with(Some("a.example")).is_for(""));
     }
 }

@@ -157,6 +157,9 @@ impl Proxy {
 fn redirect_to_https(exchange: &Exchange) -> Option<Failure> {
     let redirect = exchange.client.entrance.https_redirect.filter(|_| exchange.client.tls.is_none())?;
     let host = exchange.host_name();
+    if host.is_empty() {
+        return Some(Failure::new(Reason::BadAuthority, "a redirect to https needs a host to go to"));
+    }
     let port = if redirect.port == 443 { String::new() } else { format!(":{}", redirect.port) };
     let target = exchange.uri.path_and_query().map_or("/", |target| target.as_str());
     let location = field_value(format!("https://{host}{port}{target}"));

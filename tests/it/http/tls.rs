@@ -330,6 +330,8 @@ async fn browsers_are_sent_and_kept_to_https() {
         (answer.status.as_u16(), answer.header("location")),
         (302, Some("https://a.example:8443/y?z=1"))
     );
+    let nowhere = raw(gateway.address_of("plain"), "GET / HTTP/1.0\r\n\r\n").await;
+    assert!(nowhere.starts_with(b"HTTP/1.0 400 "), "{}", String::from_utf8_lossy(&nowhere));
     assert_eq!(backend.requests(), 0);
     let field = "strict-transport-security";
     assert_eq!(request(gateway.address_of("served"), get("/")).await.header(field), None);
