@@ -2,18 +2,24 @@
 //!
 //! Every protocol turns bytes into [`Request`] and a [`Response`] back into bytes; nothing else in the gateway asks
 //! which version it serves. HTTP/1.1 has a codec of its own here, for both directions, because strict framing,
-//! interim responses, a small idle connection and the processor time of a request all depend on it; HTTP/2 is
-//! hyper's.
+//! interim responses, a small idle connection and the processor time of a request all depend on it; HTTP/2 is that of
+//! the crate `h2`, of which here is what both sides of the gateway need.
 
 pub mod body;
 pub mod client;
 pub mod exchange;
+pub mod grpc;
+pub mod grpc_web;
 pub mod http1;
+pub mod http2;
+pub mod proxy_protocol;
+mod roundtrip;
 pub mod tls;
 
 pub use body::{Body, BodyError};
 pub use client::{Client, Entrance};
 pub use exchange::{Exchange, ResponseHead};
+pub use roundtrip::Roundtrip;
 
 /// A request on its way through the gateway.
 pub type Request = http::Request<Body>;

@@ -31,6 +31,8 @@ pub struct Accepted {
     pub transport: Transport,
     /// Who connected.
     pub peer: SocketAddr,
+    /// Where it connected.
+    pub local: SocketAddr,
     /// Where it came in.
     pub entrance: Arc<Entrance>,
     /// Its TLS session; none in the clear.
@@ -49,6 +51,6 @@ pub struct Session {
 
 impl Accepted {
     fn connection(&self) -> Connection {
-        Connection::new(self.peer, Arc::clone(&self.entrance), self.tls.clone())
+        Connection::new(self.peer, self.local, Arc::clone(&self.entrance), self.tls.clone())
     }
 }

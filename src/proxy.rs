@@ -12,10 +12,10 @@ mod normalise;
 mod snapshot;
 mod view;
 
-pub use connection::Connection;
+pub use connection::{Connection, Interim};
 pub use failure::{Failure, Reason};
 pub use finish::ResponseBody;
 pub use handle::{Proxy, answer};
 pub use normalise::normalise;
-pub use snapshot::{Certificate, Conditions, Route, Rule, Settings, Snapshot, Timeouts};
+pub use snapshot::{Certificate, Conditions, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
 pub use view::View;

@@ -195,11 +195,10 @@ impl Reloader {
 
     fn is_running(&self, checked: &Checked, snapshot: &Snapshot, listeners: &[ListenerSpec]) -> bool {
         let running = self.current.load();
-        let same = |(one, other): (&Arc<_>, &Arc<_>)| Arc::ptr_eq(one, other);
         *checked == *self.running
             && *listeners == *self.listeners
-            && running.attachments.len() == snapshot.attachments.len()
-            && running.attachments.iter().zip(&snapshot.attachments).all(same)
+            && are_same(&running.attachments, &snapshot.attachments)
+            && are_same(&running.clusters, &snapshot.clusters)
     }
 
     fn bind_new(
@@ -252,6 +251,11 @@ impl Reloader {
         self.running = ready.checked;
         self.listeners = ready.listeners;
     }
+}
+
+/// Whether they are the same objects.
+fn are_same<T>(some: &[Arc<T>], others: &[Arc<T>]) -> bool {
+    some.len() == others.len() && some.iter().zip(others).all(|(one, other)| Arc::ptr_eq(one, other))
 }
 
 /// Opens all of them or none. `open` are those that this gateway has already.

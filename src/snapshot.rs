@@ -4,6 +4,8 @@
 //! configured, and the access log is opened. What the previous snapshot has and the document did not change is taken
 //! over as it is.
 
+mod clusters;
+mod files;
 mod key_sets;
 mod listeners;
 mod plugins;
@@ -15,9 +17,8 @@ use crate::listener::ListenerSpec;
 use crate::message::http1::HeadLimits;
 use crate::observe::access_log::{Sink, Target};
 use crate::plugin::{Link, PluginEngine};
-use crate::proxy::{Conditions, Route, Rule, Settings, Snapshot, Timeouts};
+use crate::proxy::{Conditions, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
 use crate::route::Table;
-use crate::upstream::{Cluster, ClusterSpec, MemberSpec, Strategy};
 
 /// What a document is made into.
 pub struct Built {
@@ -46,6 +47,7 @@ pub fn build(
     let mut problems = Vec::new();
     let previous = running.snapshot;
     let listeners = listeners::live(checked, running.listeners, &mut problems);
+    let clusters = clusters::live(checked, previous, &mut problems);
     let plugins = plugins::attach(checked, engine, previous, &mut problems);
     let access_log = open_access_log(&checked.access_log, &checked.secrets, previous, &mut problems);
     if !problems.is_empty() {
@@ -67,7 +69,7 @@ pub fn build(
         ),
         routes,
         attachments: plugins.attachments,
-        clusters: checked.upstreams.iter().map(|upstream| live_cluster(upstream, previous)).collect(),
+        clusters: clusters.into_iter().map(|spec| clusters::build(spec, previous)).collect(),
         access_log,
         certificates: listeners::certificates(&listeners),
         settings: live_settings(&checked.http),
@@ -79,6 +81,7 @@ pub fn build(
 pub fn check(checked: &Checked, engine: &PluginEngine) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     listeners::live(checked, &[], &mut problems);
+    clusters::live(checked, None, &mut problems);
     plugins::attach(checked, engine, None, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
@@ -89,20 +92,6 @@ fn live_rule(rule: &config::Rule, plugins: &[Link]) -> Rule {
         cluster: rule.upstream,
         plugins: plugins.to_vec(),
     }
-}
-
-fn live_cluster(upstream: &config::Upstream, previous: Option<&Snapshot>) -> Arc<Cluster> {
-    let members = upstream.endpoints.iter().map(|backend| MemberSpec {
-        host: backend.host.clone(),
-        address: backend.address.clone(),
-        max_failure: backend.max_failure,
-        weight: backend.weight,
-    });
-    let strategy = match upstream.strategy {
-        config::Strategy::RoundRobin => Strategy::RoundRobin,
-    };
-    let spec = ClusterSpec { name: upstream.name.clone(), strategy, members: members.collect() };
-    Cluster::build(spec, previous.and_then(|previous| previous.cluster(&upstream.name)))
 }
 
 fn live_settings(http: &config::HttpSettings) -> Settings {
@@ -130,7 +119,12 @@ fn live_settings(http: &config::HttpSettings) -> Settings {
         request_body: limits.request_body.map(|size| size.as_u64()),
         pool_idle: limits.pool_idle as usize,
         connections: limits.connections as usize,
-        h2_streams: limits.h2_streams,
+        h2: Http2Limits {
+            streams: limits.h2_streams,
+            stream_window: limits.h2_stream_window.as_u64() as u32,
+            connection_window: limits.h2_connection_window.as_u64() as u32,
+            frame_size: limits.h2_frame_size.as_u64() as u32,
+        },
         trusted_proxies: http.trusted_proxies.clone(),
         via: http.via,
     }

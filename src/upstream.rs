@@ -6,13 +6,17 @@
 
 mod balance;
 mod cluster;
-mod connect;
+pub mod connect;
 mod endpoint;
 mod health;
+mod line;
+mod multiplex;
 mod pool;
 
 pub use cluster::{Cluster, ClusterSpec, Clusters, Member, MemberSpec, Pick, Strategy};
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, Dial, connect};
 pub use endpoint::{Endpoint, EndpointId, EndpointState};
 pub use health::{Health, HealthKeeper};
-pub use pool::Pools;
+pub use line::{Bounds, Line};
+pub use multiplex::Place;
+pub use pool::{Pool, Pools};

@@ -1,12 +1,46 @@
-//! `host:port`, where the host may be a name.
+//! Where somebody listens: `host:port`, where the host may be a name, or `unix:/path`.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use thiserror::Error;
 
+/// What the path of a socket is written behind.
+pub const UNIX: &str = "unix:";
+
 /// Where a backend listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// On the network.
+    Tcp(HostPort),
+    /// On a socket of this machine.
+    Unix(PathBuf),
+}
+
+impl FromStr for Address {
+    type Err = HostPortError;
+
+    fn from_str(text: &str) -> Result<Self, HostPortError> {
+        match text.strip_prefix(UNIX) {
+            Some(path) if path.starts_with('/') && !path.contains('\0') => Ok(Self::Unix(path.into())),
+            Some(_) => Err(HostPortError::BadPath),
+            None => text.parse().map(Self::Tcp),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(path) => write!(formatter, "{UNIX}{}", path.display()),
+        }
+    }
+}
+
+/// A port of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostPort {
     /// An IP address or a name.
@@ -24,7 +58,7 @@ pub enum Host {
     Name(String),
 }
 
-/// Why a text is no [`HostPort`].
+/// Why a text is no [`HostPort`], or no [`Address`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum HostPortError {
     /// There is no `:port`.
@@ -36,6 +70,9 @@ pub enum HostPortError {
     /// The host is neither an IP address nor a name.
     #[error("has a bad host")]
     BadHost,
+    /// The path of a socket is not absolute.
+    #[error("has a bad path")]
+    BadPath,
 }
 
 impl HostPort {
@@ -119,5 +156,15 @@ mod tests {
         check("a b:80", Err(HostPortError::BadHost));
         check(":80", Err(HostPortError::BadHost));
         check("http://a:80", Err(HostPortError::BadHost));
+    }
+
+    #[test]
+    fn parses_sockets() {
+        let socket = |text: &str| text.parse::<Address>().map(|address| address.to_string());
+        assert_eq!(socket("unix:/run/a.sock").as_deref(), Ok("unix:/run/a.sock"));
+        assert_eq!(socket("[::1]:80").as_deref(), Ok("[::1]:80"));
+        for refused in ["unix:", "unix:a.sock", "unix:/a\0b"] {
+            assert_eq!(socket(refused), Err(HostPortError::BadPath), "{refused}");
+        }
     }
 }

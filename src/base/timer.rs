@@ -60,6 +60,35 @@ impl Timer {
     }
 }
 
+/// How long a peer has been silent while something was expected of it.
+#[derive(Debug, Default)]
+pub struct Silence {
+    timer: Timer,
+    has_begun: bool,
+}
+
+impl Silence {
+    /// To be called when nothing could be done: ready when that has been so for `allowed`, since the first such call
+    /// after the last progress.
+    pub fn poll(&mut self, cx: &mut Context<'_>, allowed: Duration) -> Poll<()> {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.timer.set(allowed);
+        }
+        self.timer.poll_expired(cx)
+    }
+
+    /// As [`Self::poll`], for a deadline that progress does not move.
+    pub fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        self.timer.set_at(deadline);
+        self.timer.poll_expired(cx)
+    }
+
+    /// There was progress; the next silence begins anew.
+    pub fn end(&mut self) {
+        self.has_begun = false;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

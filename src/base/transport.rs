@@ -1,29 +1,22 @@
 //! What carries a connection's bytes.
 
-use std::fmt::Debug;
-use std::io::{self, IoSlice};
+use std::io::{self, BufRead, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
 
-/// A connection's bytes, with or without TLS around them.
+/// A connection's bytes, of a client or of a backend.
 #[derive(Debug)]
 pub enum Transport {
     /// In the clear.
     Tcp(TcpStream),
-    /// Encrypted.
-    Tls(Box<dyn Encrypted>),
-}
-
-/// A TLS session over TCP. What was written to it may wait in it until it is flushed.
-pub trait Encrypted: AsyncRead + AsyncWrite + Debug + Unpin {
-    /// Ready when there is something to be read, or when it is worth trying. Holds no buffer meanwhile.
-    fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-
-    /// The connection below.
-    fn tcp(&self) -> &TcpStream;
+    /// In the clear, within the machine.
+    Unix(UnixStream),
+    /// Encrypted. What was written to it may wait in it until it is flushed.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Transport {
@@ -31,18 +24,38 @@ impl Transport {
     pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(io) => io.poll_read_ready(cx),
-            Self::Tls(io) => io.poll_read_ready(cx),
+            Self::Unix(io) => io.poll_read_ready(cx),
+            Self::Tls(io) => poll_tls_ready(io, cx),
         }
     }
 
-    /// Closes with a reset once this is dropped.
+    /// Closes with a reset once this is dropped, where the kernel knows such a thing.
     pub fn reset_on_close(&self) {
         let tcp = match self {
             Self::Tcp(io) => io,
-            Self::Tls(io) => io.tcp(),
+            Self::Tls(io) => io.get_ref().0,
+            Self::Unix(_) => return,
         };
         // A transport that takes no options any more is closed already.
         let _ = tcp.set_zero_linger();
+    }
+}
+
+/// What was decrypted already is not announced by the socket. An error shows in the read.
+fn poll_tls_ready(io: &mut TlsStream<TcpStream>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    let (tcp, buffered) = match io {
+        TlsStream::Client(io) => {
+            let (tcp, session) = io.get_mut();
+            (tcp, session.reader().fill_buf().map(drop))
+        }
+        TlsStream::Server(io) => {
+            let (tcp, session) = io.get_mut();
+            (tcp, session.reader().fill_buf().map(drop))
+        }
+    };
+    match buffered {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => tcp.poll_read_ready(cx),
+        _ => Poll::Ready(Ok(())),
     }
 }
 
@@ -54,6 +67,7 @@ impl AsyncRead for Transport {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_read(cx, buffer),
+            Self::Unix(io) => Pin::new(io).poll_read(cx, buffer),
             Self::Tls(io) => Pin::new(io).poll_read(cx, buffer),
         }
     }
@@ -63,6 +77,7 @@ impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
+            Self::Unix(io) => Pin::new(io).poll_write(cx, bytes),
             Self::Tls(io) => Pin::new(io).poll_write(cx, bytes),
         }
     }
@@ -74,6 +89,7 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write_vectored(cx, slices),
+            Self::Unix(io) => Pin::new(io).poll_write_vectored(cx, slices),
             Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, slices),
         }
     }
@@ -85,6 +101,7 @@ impl AsyncWrite for Transport {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_flush(cx),
+            Self::Unix(io) => Pin::new(io).poll_flush(cx),
             Self::Tls(io) => Pin::new(io).poll_flush(cx),
         }
     }
@@ -92,6 +109,7 @@ impl AsyncWrite for Transport {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Unix(io) => Pin::new(io).poll_shutdown(cx),
             Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
         }
     }

@@ -14,13 +14,15 @@ mod listeners;
 mod plugins;
 mod routes;
 mod secrets;
+mod upstreams;
 
-pub use super::document::{Isolation, OnError, Permission, Strategy, TlsProfile};
+pub use super::document::{Isolation, OnError, Permission, Strategy, TlsProfile, UpstreamProtocol};
 pub use key_sets::{Algorithm, KeySet, KeySource};
 pub use listeners::{Certificate, ClientCertificates, HttpsRedirect, Listener, Protocols, Tls};
 pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource, Quotas};
-pub use routes::{Backend, Conditions, Route, Rule, Upstream};
+pub use routes::{Conditions, Route, Rule};
 pub use secrets::{NamedSecrets, Secrets};
+pub use upstreams::{Backend, Dial, SentHost, Trust, Upstream, UpstreamTls};
 
 /// A document that can be built.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +114,12 @@ pub struct Limits {
     pub connections: u32,
     /// Concurrent streams of one HTTP/2 connection.
     pub h2_streams: u32,
+    /// What a client may send ahead of one request's body over HTTP/2.
+    pub h2_stream_window: ByteSize,
+    /// The same for a connection.
+    pub h2_connection_window: ByteSize,
+    /// The payload of an HTTP/2 frame from a client.
+    pub h2_frame_size: ByteSize,
 }
 
 impl Default for Limits {
@@ -123,6 +131,9 @@ impl Default for Limits {
             request_body: None,
             connections: 10_000,
             h2_streams: 100,
+            h2_stream_window: ByteSize::kib(256),
+            h2_connection_window: ByteSize::mib(1),
+            h2_frame_size: ByteSize::kib(16),
         }
     }
 }

@@ -15,6 +15,7 @@ mod key_sets;
 mod listeners;
 mod plugins;
 mod routes;
+mod upstreams;
 
 pub use key_sets::Algorithm;
 pub(super) use key_sets::KeySet;
@@ -22,8 +23,9 @@ pub use listeners::TlsProfile;
 pub(super) use listeners::{ClientMode, Hsts, HttpsRedirect, Listener, Protocol, Ssl, Tls};
 pub(super) use plugins::{Attachment, AttachmentSettings, Plugin, PluginLimits, Quotas, When};
 pub use plugins::{Isolation, OnError, Permission};
-pub use routes::Strategy;
-pub(super) use routes::{Backend, Match, Route, Rule, Upstream};
+pub(super) use routes::{Match, Route, Rule};
+pub(super) use upstreams::{Backend, Upstream, UpstreamTls};
+pub use upstreams::{Strategy, UpstreamProtocol};
 
 /// Names of listeners, upstreams and plugins: they appear in logs, metrics and pointers.
 pub(super) const NAME_PATTERN: &str = "^[A-Za-z0-9_.-]{1,64}$";
@@ -159,6 +161,16 @@ pub(super) struct Limits {
     /// Concurrent requests on one HTTP/2 connection, 1 to 10000. Default: 100.
     #[schemars(range(min = 1, max = 10_000), extend("default" = 100))]
     pub h2_streams: Option<u32>,
+    /// How much of a request's body a client may send ahead over HTTP/2, `64KiB` to `1GiB`. Default: `256KiB`.
+    #[schemars(extend("default" = "256KiB"))]
+    pub h2_stream_window: Option<SizeText>,
+    /// The same for all requests of a connection together, `64KiB` to `1GiB`: this much memory is what a connection can
+    /// take up with bodies that wait for their backends. Default: `1MiB`.
+    #[schemars(extend("default" = "1MiB"))]
+    pub h2_connection_window: Option<SizeText>,
+    /// The payload of one HTTP/2 frame from a client, `16KiB` to `1MiB`. Default: `16KiB`.
+    #[schemars(extend("default" = "16KiB"))]
+    pub h2_frame_size: Option<SizeText>,
 }
 
 /// Where `cupctl` and metrics reach Cloud Cup.

@@ -11,6 +11,7 @@ use super::report::Report;
 
 mod amounts;
 mod conditions;
+mod dial;
 mod key_sets;
 mod listeners;
 mod names;
@@ -31,7 +32,7 @@ pub(super) fn check(
     secrets: Secrets,
     report: &mut Report,
 ) -> Checked {
-    let mut upstreams = Upstreams::named(document, report);
+    let mut upstreams = Upstreams::named(document, environment, report);
     let mut plugins = Plugins::defined(document, environment, report);
     plugins.attach_everywhere(document, report);
     let routes = Routes { upstreams: &mut upstreams, plugins: &mut plugins, report }.check(document);

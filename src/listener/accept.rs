@@ -183,7 +183,8 @@ impl Acceptor {
         let open = OpenConnection(Arc::clone(&metrics));
         let spec = self.spec.borrow();
         let (entrance, protocols) = (Arc::clone(&spec.entrance), spec.protocols);
-        let accepted = move |transport| Accepted { transport, peer, entrance, tls: None, protocols };
+        let local = io.local_addr().unwrap_or(spec.address);
+        let accepted = move |transport| Accepted { transport, peer, local, entrance, tls: None, protocols };
         match &spec.tls {
             None => {
                 let accepted = accepted(Transport::Tcp(io));

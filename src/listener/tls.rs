@@ -13,6 +13,7 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerConfig, WebP
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, SupportedProtocolVersion};
 
+use crate::base::files::FileContent;
 use crate::message::tls::CertificateNames;
 use crate::protocol::Protocols;
 use certificate::{Certificate, read_chain};
@@ -54,16 +55,6 @@ pub struct ClientAuthority {
     pub bundle: FileContent,
     /// Whether clients without a certificate are refused.
     pub is_required: bool,
-}
-
-/// The bytes of a file, which no message shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct FileContent(pub Vec<u8>);
-
-impl fmt::Debug for FileContent {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} bytes", self.0.len())
-    }
 }
 
 /// Versions and suites, by the names that Mozilla's recommendations have made common.

@@ -1,17 +1,15 @@
 //! The body of a message: one concrete type, streamed, with back-pressure.
 
 use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
-use thiserror::Error;
-
-use crate::base::timer::Timer;
+use http_body::{Frame, SizeHint};
 
 use super::http1::{FramingError, ReceivedBody, Roundtrip};
 
@@ -25,43 +23,31 @@ pub enum Body {
     Full(Bytes),
     /// From a client that speaks HTTP/1.1.
     Received(ReceivedBody),
-    /// From a client that speaks HTTP/2.
-    Http2(Box<Http2Body>),
+    /// From a client or a backend that speaks something newer.
+    Streamed(Box<dyn Streamed>),
     /// Another one, counted on its way.
     Metered(Box<Body>, Rc<Meter>),
     /// From a backend, together with the rest of the request that is still on its way there.
     Backend(Box<Roundtrip>),
 }
 
-/// A body from a client that speaks HTTP/2, which may be silent for so long and no longer.
-#[derive(Debug)]
-pub struct Http2Body {
-    incoming: hyper::body::Incoming,
-    idle: Duration,
-    silence: Timer,
-    is_silent: bool,
-}
+/// A body by a protocol that gives every message a stream of its own.
+pub trait Streamed: fmt::Debug {
+    /// See [`http_body::Body`].
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 
-impl Http2Body {
-    /// hyper's body, held to a deadline.
-    pub fn new(incoming: hyper::body::Incoming, idle: Duration) -> Self {
-        Self { incoming, idle, silence: Timer::default(), is_silent: false }
-    }
+    /// See [`http_body::Body`].
+    fn is_end_stream(&self) -> bool;
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
-            self.is_silent = false;
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
-        }
-        if !std::mem::replace(&mut self.is_silent, true) {
-            self.silence.set(self.idle);
-        }
-        self.silence.poll_expired(cx).map(|()| Some(Err(BodyError::Idle)))
-    }
+    /// See [`http_body::Body`].
+    fn size_hint(&self) -> SizeHint;
+
+    /// See [`Body::drive`].
+    fn drive(&mut self, _: &mut Context<'_>) {}
 }
 
 /// Why a body ended early.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// The sender broke the framing.
     #[error("the body is malformed: {0}")]
@@ -81,9 +67,9 @@ pub enum BodyError {
     /// The request's body failed while the response's was on its way.
     #[error("the request's body failed: {0}")]
     Request(Box<BodyError>),
-    /// The HTTP/2 stream failed.
+    /// The stream failed, of those that a connection has several of.
     #[error("the stream failed: {0}")]
-    Http2(#[from] hyper::Error),
+    Stream(Box<dyn Error + Send + Sync>),
 }
 
 /// Counts the bytes of a body and holds it to a limit.
@@ -121,6 +107,17 @@ impl Body {
         let bytes = bytes.into();
         if bytes.is_empty() { Self::Empty } else { Self::Full(bytes) }
     }
+
+    /// Moves the request on that this body answers, while nobody has room for more of the answer. What goes wrong
+    /// shows when the body is polled next.
+    pub fn drive(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Backend(roundtrip) => roundtrip.drive(cx),
+            Self::Streamed(body) => body.drive(cx),
+            Self::Metered(body, _) => body.drive(cx),
+            Self::Empty | Self::Full(_) | Self::Received(_) => {}
+        }
+    }
 }
 
 impl http_body::Body for Body {
@@ -138,7 +135,7 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Self::Received(body) => body.poll_frame(cx),
-            Self::Http2(body) => body.poll_frame(cx),
+            Self::Streamed(body) => body.poll_frame(cx),
             Self::Metered(body, meter) => {
                 let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
                 Poll::Ready(frame.map(|frame| frame.and_then(|frame| meter.count(&frame).map(|()| frame))))
@@ -152,7 +149,7 @@ impl http_body::Body for Body {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Received(body) => body.is_end_stream(),
-            Self::Http2(body) => body.incoming.is_end_stream(),
+            Self::Streamed(body) => body.is_end_stream(),
             Self::Metered(body, _) => body.is_end_stream(),
             Self::Backend(roundtrip) => roundtrip.is_end_stream(),
         }
@@ -163,7 +160,7 @@ impl http_body::Body for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Received(body) => body.size_hint(),
-            Self::Http2(body) => body.incoming.size_hint(),
+            Self::Streamed(body) => body.size_hint(),
             Self::Metered(body, _) => body.size_hint(),
             Self::Backend(roundtrip) => roundtrip.size_hint(),
         }

@@ -19,7 +19,7 @@ use crate::message::http1::{
     BodyEncoding, Decoder, Framing, HeadError, HeadLimits, Inbound, ReceivedBody, RequestHead, SentResponse,
     Stream, parse_request, write_response_head,
 };
-use crate::proxy::{Connection, Failure, ResponseBody, Timeouts};
+use crate::proxy::{Connection, Failure, Interim, ResponseBody, Timeouts};
 use read::Next;
 use respond::Sent;
 
@@ -51,7 +51,7 @@ pub async fn serve(accepted: Accepted, session: Session) {
         let Ok(inbound) = Rc::try_unwrap(http1.inbound) else { return };
         let (transport, rest) = inbound.into_inner().stream.into_parts();
         let read = Bytes::from([PREFACE_HEAD, &*rest].concat());
-        http2::serve(transport, read, http1.connection.without_interim(), http1.session).await;
+        http2::serve(transport, read, http1.connection, http1.session).await;
     }
 }
 
@@ -150,10 +150,11 @@ impl Http1 {
 
     /// Lets the proxy answer, passing interim responses on meanwhile. None when the client went away.
     async fn handle(&self, request: Request<Body>, version: Version) -> Option<Response<ResponseBody>> {
-        let mut handling = pin!(self.session.proxy.handle(request, &self.connection));
+        let interim = Interim::default();
+        let mut handling = pin!(self.session.proxy.handle(request, &self.connection, &interim));
         poll_fn(|cx| {
             let answered = handling.as_mut().poll(cx);
-            self.send_interim(cx, version);
+            self.send_interim(&interim, cx, version);
             match answered {
                 Poll::Ready(response) => Poll::Ready(Some(response)),
                 Poll::Pending => self.poll_gone(cx).map(|()| None),
@@ -162,13 +163,13 @@ impl Http1 {
         .await
     }
 
-    fn send_interim(&self, cx: &mut Context<'_>, version: Version) {
-        let Some(interim) = &self.connection.interim else { return };
-        if interim.borrow().is_empty() {
+    fn send_interim(&self, interim: &Interim, cx: &mut Context<'_>, version: Version) {
+        let waiting = interim.take();
+        if waiting.is_empty() {
             return;
         }
         let stream = &mut self.inbound.borrow_mut().stream;
-        for response in interim.take() {
+        for response in waiting {
             // HTTP/1.0 has no interim responses (RFC 9110, section 15.2).
             if version != Version::HTTP_10 {
                 let sent =

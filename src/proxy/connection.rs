@@ -23,6 +23,8 @@ pub(super) const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client
 pub struct Connection {
     /// Who connected.
     pub peer: SocketAddr,
+    /// Where it connected.
+    pub local: SocketAddr,
     /// Where it came in.
     pub entrance: Arc<Entrance>,
     /// Its TLS session; none in the clear.
@@ -31,8 +33,21 @@ pub struct Connection {
     pub(super) peer_value: HeaderValue,
     /// The host that was asked for last. Clients seldom change it.
     host: RefCell<Option<Rc<KnownHost>>>,
-    /// Interim responses that wait to be sent, where the protocol can send them.
-    pub interim: Option<RefCell<Vec<Response<()>>>>,
+}
+
+/// Interim responses to a request, on their way to its client (RFC 9110, section 15.2).
+#[derive(Debug, Default)]
+pub struct Interim(RefCell<Vec<Response<()>>>);
+
+impl Interim {
+    /// Those that wait to be sent.
+    pub fn take(&self) -> Vec<Response<()>> {
+        self.0.take()
+    }
+
+    pub(super) fn push(&self, response: Response<()>) {
+        self.0.borrow_mut().push(response);
+    }
 }
 
 /// A well-formed authority, and what follows from it on this connection.
@@ -50,22 +65,22 @@ pub(super) struct KnownHost {
 }
 
 impl Connection {
-    /// A connection of `peer`, over HTTP/1.1 until [`Self::without_interim`] says otherwise.
-    pub fn new(peer: SocketAddr, entrance: Arc<Entrance>, tls: Option<Arc<TlsSession>>) -> Self {
+    /// A connection of `peer`.
+    pub fn new(
+        peer: SocketAddr,
+        local: SocketAddr,
+        entrance: Arc<Entrance>,
+        tls: Option<Arc<TlsSession>>,
+    ) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         Self {
             peer,
+            local,
             entrance,
             tls,
             peer_value: field_value(peer.ip().to_string()),
             host: RefCell::default(),
-            interim: Some(RefCell::default()),
         }
-    }
-
-    /// The same, over a protocol by which interim responses are not passed on.
-    pub fn without_interim(self) -> Self {
-        Self { interim: None, ..self }
     }
 
     /// `http` or `https`.

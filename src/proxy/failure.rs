@@ -48,6 +48,8 @@ pub enum Reason {
     ConnectFailed,
     /// No connection to a backend was made in time.
     ConnectTimeout,
+    /// No TLS session with a backend came about.
+    BackendTlsFailed,
     /// The backend closed the connection before it answered.
     BackendClosed,
     /// The backend did not answer in time.
@@ -70,7 +72,7 @@ pub struct Failure {
 impl Reason {
     /// Those that a request can meet behind its request hooks, other plugins' faults aside: what response and finish
     /// hooks are told of.
-    pub const BEHIND_HOOKS: [Self; 10] = [
+    pub const BEHIND_HOOKS: [Self; 11] = [
         Self::BadBody,
         Self::BodyTooLarge,
         Self::BodyTimeout,
@@ -78,6 +80,7 @@ impl Reason {
         Self::NoHealthyBackend,
         Self::ConnectFailed,
         Self::ConnectTimeout,
+        Self::BackendTlsFailed,
         Self::BackendClosed,
         Self::BackendTimeout,
         Self::BackendInvalid,
@@ -109,6 +112,7 @@ impl Reason {
             Self::NoHealthyBackend => "no-healthy-backend",
             Self::ConnectFailed => "backend-connect-failed",
             Self::ConnectTimeout => "backend-connect-timeout",
+            Self::BackendTlsFailed => "backend-tls-failed",
             Self::BackendClosed => "backend-closed",
             Self::BackendTimeout => "backend-timeout",
             Self::BackendInvalid => "backend-invalid-response",
@@ -131,7 +135,9 @@ impl Reason {
             Self::Plugin(kind) if kind.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Plugin(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoHealthyBackend => StatusCode::SERVICE_UNAVAILABLE,
-            Self::ConnectFailed | Self::BackendClosed | Self::BackendInvalid => StatusCode::BAD_GATEWAY,
+            Self::ConnectFailed | Self::BackendTlsFailed | Self::BackendClosed | Self::BackendInvalid => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ConnectTimeout | Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -186,7 +192,7 @@ impl From<BodyError> for Failure {
             BodyError::Malformed(_) => Reason::BadBody,
             BodyError::Idle => Reason::BodyTimeout,
             BodyError::TooLarge => Reason::BodyTooLarge,
-            BodyError::Closed | BodyError::Io(_) | BodyError::Http2(_) | BodyError::Request(_) => {
+            BodyError::Closed | BodyError::Io(_) | BodyError::Stream(_) | BodyError::Request(_) => {
                 Reason::ClientClosed
             }
         };

@@ -78,7 +78,8 @@ impl Finish {
         } else if self.backend_failed
             && let Some(cluster) = self.cluster
         {
-            self.worker.health.failed(&self.view.snapshot.clusters[cluster], member);
+            let cause = "it broke off in the middle of a response";
+            self.worker.health.failed(&self.view.snapshot.clusters[cluster], member, cause);
         }
     }
 
@@ -174,6 +175,11 @@ impl ResponseBody {
     /// The client left in the middle of its request, so there is nobody to answer.
     pub fn is_for_nobody(&self) -> bool {
         self.finish.reason == Some(Reason::ClientClosed)
+    }
+
+    /// See [`Body::drive`].
+    pub fn drive(&mut self, cx: &mut Context<'_>) {
+        self.body.drive(cx);
     }
 
     /// The transport failed after the body's last piece was taken: the client has not got all of it.

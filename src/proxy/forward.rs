@@ -7,11 +7,11 @@ use std::sync::Arc;
 use http::Method;
 use tokio::time::Instant;
 
-use super::{Connection, Failure, Reason, Settings};
-use crate::base::transport::Transport;
-use crate::message::http1::{Answer, IdleConnections, Roundtrip, RoundtripError, SentRequest, Stream};
+use super::{Connection, Failure, Interim, Reason, Settings};
+use crate::message::http1::{Answer, RoundtripError};
 use crate::message::{Body, Exchange, ResponseHead};
-use crate::upstream::{Cluster, ConnectError, Health, Member, Pick, Pools, connect};
+use crate::upstream::connect::Ends;
+use crate::upstream::{Bounds, Cluster, ConnectError, Endpoint, Health, Line, Member, Pick, Pool, Pools};
 
 /// What forwarding needs of its worker.
 pub(super) struct Forward<'a> {
@@ -19,6 +19,7 @@ pub(super) struct Forward<'a> {
     pub health: &'a Health,
     pub settings: &'a Settings,
     pub connection: &'a Connection,
+    pub interim: &'a Interim,
 }
 
 /// What came of it, beside the response.
@@ -34,8 +35,8 @@ pub(super) struct Attempts {
 struct Missed {
     failure: Failure,
     body: Option<Body>,
-    /// Whether the backend is to blame.
-    counts: bool,
+    /// The error, where the backend is to blame. The client is told less of it.
+    blame: Option<String>,
 }
 
 impl Forward<'_> {
@@ -60,8 +61,8 @@ impl Forward<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(missed) => missed,
             };
-            if missed.counts {
-                self.health.failed(cluster, &member);
+            if let Some(blame) = &missed.blame {
+                self.health.failed(cluster, &member, blame);
             }
             let Some(untouched) = missed.body else { return Err(missed.failure) };
             tried.push(member.endpoint.id);
@@ -76,62 +77,55 @@ impl Forward<'_> {
         exchange: &Exchange,
         mut body: Body,
     ) -> Result<(ResponseHead, Body), Missed> {
-        let home = self.pools.of(&member.endpoint, self.settings.pool_idle);
-        let oldest = Instant::now().checked_sub(self.settings.timeouts.backend_keep_alive);
-        if let Some(stream) = oldest.and_then(|oldest| home.take(oldest)) {
-            match self.exchange_on(stream, &home, exchange, body).await {
+        let endpoint = &member.endpoint;
+        let (pool, timeouts) = (self.pools.of(endpoint, self.settings.pool_idle), &self.settings.timeouts);
+        let oldest = Instant::now().checked_sub(timeouts.backend_keep_alive);
+        if let Some(line) = pool.take(endpoint, oldest) {
+            match self.exchange_on(line, &pool, endpoint, exchange, body).await {
                 // The backend may close what is unused; that our request was on its way is no failure of its.
                 Err(Missed { failure, body: untouched, .. }) if failure.reason == Reason::BackendClosed => {
                     match untouched {
                         Some(untouched) => body = untouched,
-                        None => return Err(Missed { failure, body: None, counts: false }),
+                        None => return Err(Missed { failure, body: None, blame: None }),
                     }
                 }
                 outcome => return outcome,
             }
         }
-        let address = &member.endpoint.address;
-        match connect(address, self.settings.timeouts.connect).await {
-            Ok(io) => {
-                self.exchange_on(Box::new(Stream::new(Transport::Tcp(io))), &home, exchange, body).await
-            }
+        let ends = Ends { source: exchange.client.address, destination: self.connection.local };
+        let opened = pool.open(endpoint, Some(ends), self.settings.head.bytes as u32, timeouts.connect).await;
+        match opened {
+            Ok(line) => self.exchange_on(line, &pool, endpoint, exchange, body).await,
             Err(error) => {
-                let reason = match error {
-                    ConnectError::Io(_) => Reason::ConnectFailed,
-                    ConnectError::Timeout(_) => Reason::ConnectTimeout,
-                };
-                let message = "no connection to the backend could be made";
-                Err(Missed { failure: Failure::new(reason, message), body: Some(body), counts: true })
+                let (failure, blame) = (Failure::from(&*error), Some(error.to_string()));
+                Err(Missed { failure, body: Some(body), blame })
             }
         }
     }
 
     async fn exchange_on(
         &self,
-        stream: Box<Stream>,
-        home: &Rc<IdleConnections>,
+        line: Line,
+        pool: &Rc<Pool>,
+        endpoint: &Endpoint,
         exchange: &Exchange,
         body: Body,
     ) -> Result<(ResponseHead, Body), Missed> {
-        let request = SentRequest {
-            method: &exchange.method,
-            uri: &exchange.uri,
-            headers: &exchange.headers,
-            lines: exchange.forwarded.as_deref().map_or(&[], |forwarded| &forwarded.lines),
-        };
-        let idle = self.settings.timeouts.backend_idle;
-        let mut roundtrip =
-            Box::new(Roundtrip::new(stream, &request, body, self.settings.head, idle, Rc::downgrade(home)));
+        let bounds = Bounds { head: self.settings.head, idle: self.settings.timeouts.backend_idle };
+        let sent = line.send(exchange, body, endpoint, pool, bounds);
+        let mut roundtrip = sent.map_err(|(error, body)| Missed::new(error, Some(body)))?;
         loop {
             match poll_fn(|cx| roundtrip.poll_answer(cx)).await {
                 Ok(Answer::Interim(response)) => self.pass_on(response),
-                Ok(Answer::Final(head)) => return Ok((head, Body::Backend(roundtrip))),
+                Ok(Answer::Final(head)) => return Ok((head, roundtrip.into_body())),
                 Err(error) => {
-                    let is_safe =
-                        is_idempotent(&exchange.method) && matches!(error, RoundtripError::Unanswered(_));
+                    let is_safe = match error {
+                        RoundtripError::Refused => true,
+                        RoundtripError::Unanswered(_) => is_idempotent(&exchange.method),
+                        _ => false,
+                    };
                     let body = if is_safe { roundtrip.into_untouched_body() } else { None };
-                    let counts = !matches!(error, RoundtripError::RequestBody(_));
-                    return Err(Missed { failure: error.into(), body, counts });
+                    return Err(Missed::new(error, body));
                 }
             }
         }
@@ -139,11 +133,19 @@ impl Forward<'_> {
 
     /// 100 is between the client and the gateway, which has said it already; the others are for the client.
     fn pass_on(&self, response: http::Response<()>) {
-        if response.status() != http::StatusCode::CONTINUE
-            && let Some(interim) = &self.connection.interim
-        {
-            interim.borrow_mut().push(response);
+        if response.status() != http::StatusCode::CONTINUE {
+            self.interim.push(response);
         }
+    }
+}
+
+impl Missed {
+    fn new(error: RoundtripError, body: Option<Body>) -> Self {
+        let blame = match error {
+            RoundtripError::RequestBody(_) => None,
+            _ => Some(error.to_string()),
+        };
+        Self { failure: error.into(), body, blame }
     }
 }
 
@@ -155,11 +157,29 @@ fn is_idempotent(method: &Method) -> bool {
     )
 }
 
+impl From<&ConnectError> for Failure {
+    fn from(error: &ConnectError) -> Self {
+        let reason = match error {
+            ConnectError::Io(_) => Reason::ConnectFailed,
+            ConnectError::Tls(_) | ConnectError::Protocol => Reason::BackendTlsFailed,
+            ConnectError::Timeout(_) => Reason::ConnectTimeout,
+        };
+        let message = match reason {
+            Reason::BackendTlsFailed => "no TLS session with the backend came about",
+            _ => "no connection to the backend could be made",
+        };
+        Self::new(reason, message)
+    }
+}
+
 impl From<RoundtripError> for Failure {
     fn from(error: RoundtripError) -> Self {
         let reason = match error {
             RoundtripError::RequestBody(error) => return error.into(),
-            RoundtripError::Unanswered(_) | RoundtripError::Truncated => Reason::BackendClosed,
+            RoundtripError::Unanswered(_)
+            | RoundtripError::Refused
+            | RoundtripError::Reset
+            | RoundtripError::Truncated => Reason::BackendClosed,
             RoundtripError::Timeout => Reason::BackendTimeout,
             RoundtripError::Invalid(_) => Reason::BackendInvalid,
         };

@@ -10,7 +10,7 @@ use http_body::Body as _;
 use super::finish::Finish;
 use super::forward::Forward;
 use super::normalise::{add_via, normalise, unreadable};
-use super::{Connection, Failure, Reason, ResponseBody, Rule, Settings, Snapshot, View};
+use super::{Connection, Failure, Interim, Reason, ResponseBody, Rule, Settings, Snapshot, View};
 use crate::message::body::Meter;
 use crate::message::exchange::field_value;
 use crate::message::{Body, BodyError, Client, Exchange, Request, ResponseHead};
@@ -70,8 +70,14 @@ impl Proxy {
         &self.worker.metrics
     }
 
-    /// Answers a request. Dropping the future abandons it; it is accounted for either way.
-    pub async fn handle(&self, request: Request, connection: &Connection) -> Response<ResponseBody> {
+    /// Answers a request. What comes before its response waits in `interim`, to be looked at whenever this was polled.
+    /// Dropping the future abandons the request; it is accounted for either way.
+    pub async fn handle(
+        &self,
+        request: Request,
+        connection: &Connection,
+        interim: &Interim,
+    ) -> Response<ResponseBody> {
         let view = self.view();
         let mut finish = Finish::new(Rc::clone(&self.worker), Rc::clone(&view));
         let settings = &view.snapshot.settings;
@@ -100,7 +106,7 @@ impl Proxy {
             }
             Ok(()) => {
                 let body = meter(body, settings, &mut finish);
-                self.forward(rule, body, connection, &mut finish).await
+                self.forward(rule, body, connection, interim, &mut finish).await
             }
             Err(end) => {
                 let (head, body);
@@ -129,6 +135,7 @@ impl Proxy {
         rule: &Rule,
         body: Body,
         connection: &Connection,
+        interim: &Interim,
         finish: &mut Finish,
     ) -> Result<(ResponseHead, Body), Failure> {
         let view = Rc::clone(&finish.view);
@@ -137,6 +144,7 @@ impl Proxy {
             health: &self.worker.health,
             settings: &view.snapshot.settings,
             connection,
+            interim,
         };
         let cluster = &view.snapshot.clusters[rule.cluster];
         finish.cluster = Some(rule.cluster);

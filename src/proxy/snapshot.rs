@@ -87,12 +87,25 @@ pub struct Settings {
     pub pool_idle: usize,
     /// Connections that a worker serves at one time.
     pub connections: usize,
-    /// Concurrent streams of an HTTP/2 connection.
-    pub h2_streams: u32,
+    /// What a client may do on an HTTP/2 connection.
+    pub h2: Http2Limits,
     /// Peers whose word about the client is taken.
     pub trusted_proxies: Vec<IpNetwork>,
     /// Whether `via` is added.
     pub via: bool,
+}
+
+/// What a client may do on an HTTP/2 connection (RFC 9113, section 6.5.2).
+#[derive(Debug, Clone, Copy)]
+pub struct Http2Limits {
+    /// Streams at one time.
+    pub streams: u32,
+    /// Bytes of a request's body that it may send ahead.
+    pub stream_window: u32,
+    /// The same, for all requests of a connection.
+    pub connection_window: u32,
+    /// The payload of one frame.
+    pub frame_size: u32,
 }
 
 /// How long to wait for whom. The document's schema says what each means.

@@ -1,22 +1,18 @@
 //! Listeners, from checked to live: their certificates are read here.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::base::files::read_bounded;
+use super::files;
+use crate::base::files::FileContent;
 use crate::config::{self, Checked, Problem, Secrets};
 use crate::listener::ListenerSpec;
-use crate::listener::tls::{
-    CertificateFiles, ClientAuthority, Fault, FileContent, Part, Profile, Tls, TlsSpec,
-};
+use crate::listener::tls::{CertificateFiles, ClientAuthority, Fault, Part, Profile, Tls, TlsSpec};
 use crate::message::Entrance;
 use crate::message::client::HttpsRedirect;
 use crate::protocol::Protocols;
 use crate::proxy::Certificate;
-
-/// Bytes of a file with certificates or a key. A bundle of all public authorities has a quarter of it.
-const LARGEST_FILE: u64 = 1 << 20;
 
 /// The listeners of a document. What `previous` has and the document did not change is taken over as it is.
 pub(super) fn live(
@@ -111,13 +107,8 @@ impl Builder<'_> {
         Some(CertificateFiles { chain: chain?, key: key?, ocsp: ocsp.flatten() })
     }
 
-    fn read(&mut self, (path, pointer): &(impl AsRef<Path>, String)) -> Option<FileContent> {
-        let path = path.as_ref();
-        let content = read_bounded(path, LARGEST_FILE).map_err(|error| {
-            let message = format!("cannot read `{}`: {error}", path.display());
-            self.problems.push(Problem::error(pointer, self.secrets.redact(&message)));
-        });
-        content.ok().map(FileContent)
+    fn read(&mut self, file: &(PathBuf, String)) -> Option<FileContent> {
+        files::read(file, self.secrets, self.problems)
     }
 
     fn report(&mut self, fault: Fault) {

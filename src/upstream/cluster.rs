@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 
 use super::balance::schedule;
-use super::{Endpoint, EndpointId};
-use crate::base::address::HostPort;
+use super::{Dial, Endpoint, EndpointId};
+use crate::base::address::Address;
 
 /// How a cluster shares out requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,12 +19,14 @@ pub enum Strategy {
 }
 
 /// What the document says of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClusterSpec {
     /// The upstream's name.
     pub name: String,
     /// How requests are shared out.
     pub strategy: Strategy,
+    /// How the backends are spoken to.
+    pub dial: Arc<Dial>,
     /// The backends.
     pub members: Vec<MemberSpec>,
 }
@@ -35,7 +37,7 @@ pub struct MemberSpec {
     /// As written.
     pub host: String,
     /// Where it listens.
-    pub address: HostPort,
+    pub address: Address,
     /// Consecutive failures that take it out.
     pub max_failure: u32,
     /// Its share.
@@ -76,6 +78,12 @@ pub enum Pick {
 /// The clusters of a snapshot, by name.
 pub type Clusters = HashMap<String, Arc<Cluster>>;
 
+impl ClusterSpec {
+    fn endpoint(&self, member: &MemberSpec) -> Endpoint {
+        Endpoint::new(member.host.clone(), member.address.clone(), Arc::clone(&self.dial))
+    }
+}
+
 impl Cluster {
     /// Builds a cluster. What `previous`, the cluster of that name so far, knows of endpoints that remain is kept;
     /// where nothing changed it is `previous` itself.
@@ -83,13 +91,14 @@ impl Cluster {
         if let Some(same) = previous.filter(|previous| previous.spec == spec) {
             return Arc::clone(same);
         }
+        // To speak to a backend in another way is to know nothing of it.
+        let alike = previous.filter(|previous| previous.spec.dial == spec.dial);
         let known = |host: &str| {
-            let mut members = previous.iter().flat_map(|previous| &previous.members);
+            let mut members = alike.iter().flat_map(|previous| &previous.members);
             members.find(|member| member.endpoint.host == host).map(|member| Arc::clone(&member.endpoint))
         };
         let members = spec.members.iter().map(|member| Member {
-            endpoint: known(&member.host)
-                .unwrap_or_else(|| Arc::new(Endpoint::new(member.host.clone(), member.address.clone()))),
+            endpoint: known(&member.host).unwrap_or_else(|| Arc::new(spec.endpoint(member))),
             max_failure: member.max_failure,
             weight: member.weight,
         });
@@ -107,6 +116,11 @@ impl Cluster {
     /// The upstream's name.
     pub fn name(&self) -> &str {
         &self.spec.name
+    }
+
+    /// How its backends are spoken to.
+    pub fn dial(&self) -> &Dial {
+        &self.spec.dial
     }
 
     /// The hosts of all members, in the document's order.
@@ -164,7 +178,12 @@ mod tests {
             max_failure: 1,
             weight: *weight,
         });
-        ClusterSpec { name: "a".into(), strategy: Strategy::RoundRobin, members: members.collect() }
+        ClusterSpec {
+            name: "a".into(),
+            strategy: Strategy::RoundRobin,
+            dial: Arc::default(),
+            members: members.collect(),
+        }
     }
 
     fn picks(cluster: &Cluster, count: usize) -> Vec<String> {

@@ -1,12 +1,85 @@
-//! New connections to backends.
+//! New connections to backends: to reach one, to shake hands, to agree on a protocol.
+
+pub mod tls;
 
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpStream, UnixStream};
 
-use crate::base::address::{Host, HostPort};
+use super::Endpoint;
+use crate::base::address::{Address, Host};
+use crate::base::transport::Transport;
+use crate::message::proxy_protocol;
+use tls::Tls;
+
+/// How the backends of a cluster are spoken to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dial {
+    /// Which protocol.
+    pub protocol: Protocol,
+    /// Their TLS; none in the clear.
+    pub tls: Option<Arc<Tls>>,
+    /// Whether they are told whose connection it is by the PROXY protocol. Such a connection serves one request.
+    pub sends_proxy_header: bool,
+    /// The `host` that they are sent.
+    pub host: SentHost,
+    /// Requests at one time on a connection of theirs, where it takes several.
+    pub streams: usize,
+    /// How often a connection that serves several requests is asked whether it still lives.
+    pub ping: Option<Duration>,
+    /// How old a connection may become before it takes no more requests.
+    pub most_age: Option<Duration>,
+}
+
+/// What is spoken to a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// What is agreed on in the handshake (ALPN, RFC 7301), HTTP/1.1 in the clear.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    H1,
+    /// HTTP/2 over TLS.
+    H2,
+    /// HTTP/2 in the clear, by prior knowledge.
+    H2c,
+}
+
+/// The `host` of requests to a backend.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SentHost {
+    /// What the client asked for.
+    #[default]
+    Client,
+    /// The backend's own.
+    Backend,
+    /// This one.
+    Fixed(HeaderValue),
+}
+
+/// Both ends of a client's connection, for the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The client.
+    pub source: SocketAddr,
+    /// Where it connected.
+    pub destination: SocketAddr,
+}
+
+/// A connection on which nothing was asked yet.
+#[derive(Debug)]
+pub struct Connected {
+    /// Its bytes.
+    pub transport: Transport,
+    /// Whether HTTP/2 is spoken on it.
+    pub is_http2: bool,
+}
 
 /// Why no connection came about.
 #[derive(Debug, Error)]
@@ -14,20 +87,78 @@ pub enum ConnectError {
     /// Refused, unreachable, or no address for the name.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// The handshake failed.
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+    /// The backend agreed to another protocol than was asked for.
+    #[error("the backend does not speak HTTP/2")]
+    Protocol,
     /// Nothing answered in time.
     #[error("no connection within {0:?}")]
     Timeout(Duration),
 }
 
-/// Connects within `allowed`, name lookup included. May be dropped at any point.
-pub async fn connect(address: &HostPort, allowed: Duration) -> Result<TcpStream, ConnectError> {
+/// Connects within `allowed`, name lookup and handshake included. May be dropped at any point.
+pub async fn connect(
+    endpoint: &Endpoint,
+    ends: Option<Ends>,
+    allowed: Duration,
+) -> Result<Connected, ConnectError> {
     let connecting = async {
-        let stream = match &address.host {
+        let mut transport = reach(&endpoint.address).await?;
+        let dial = &endpoint.dial;
+        if let Some(ends) = ends.filter(|_| dial.sends_proxy_header) {
+            transport.write_all(&proxy_protocol::encode_v2(ends.source, ends.destination)).await?;
+        }
+        match (transport, &dial.tls) {
+            (Transport::Tcp(io), Some(tls)) => tls.shake_hands(io, endpoint, dial.protocol).await,
+            (transport, _) => Ok(Connected { transport, is_http2: dial.protocol == Protocol::H2c }),
+        }
+    };
+    within(allowed, connecting).await
+}
+
+/// Finds out whether anybody listens there.
+pub async fn probe(address: &Address, allowed: Duration) -> Result<(), ConnectError> {
+    within(allowed, async { Ok(reach(address).await?) }).await.map(drop)
+}
+
+async fn within<T>(
+    allowed: Duration,
+    connecting: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    tokio::time::timeout(allowed, connecting).await.unwrap_or(Err(ConnectError::Timeout(allowed)))
+}
+
+async fn reach(address: &Address) -> io::Result<Transport> {
+    let tcp = match address {
+        Address::Unix(path) => return UnixStream::connect(path).await.map(Transport::Unix),
+        Address::Tcp(address) => match &address.host {
             Host::Ip(ip) => TcpStream::connect((*ip, address.port)).await?,
             Host::Name(name) => TcpStream::connect((name.as_str(), address.port)).await?,
-        };
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        },
     };
-    tokio::time::timeout(allowed, connecting).await.unwrap_or(Err(ConnectError::Timeout(allowed)))
+    tcp.set_nodelay(true)?;
+    Ok(Transport::Tcp(tcp))
+}
+
+impl Dial {
+    /// Whether every connection takes several requests at one time.
+    pub fn is_multiplexed(&self) -> bool {
+        matches!(self.protocol, Protocol::H2 | Protocol::H2c)
+    }
+}
+
+impl Default for Dial {
+    fn default() -> Self {
+        Self {
+            protocol: Protocol::default(),
+            tls: None,
+            sends_proxy_header: false,
+            host: SentHost::default(),
+            streams: 100,
+            ping: None,
+            most_age: None,
+        }
+    }
 }

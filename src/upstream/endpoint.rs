@@ -1,8 +1,13 @@
 //! One live backend of one cluster, and its health as all workers see it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::base::address::HostPort;
+use http::HeaderValue;
+
+use super::Dial;
+use crate::base::address::Address;
+use crate::message::exchange::field_value;
 
 /// Names an endpoint for the life of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,7 +21,11 @@ pub struct Endpoint {
     /// As the document has it.
     pub host: String,
     /// Where it listens.
-    pub address: HostPort,
+    pub address: Address,
+    /// How it is spoken to.
+    pub dial: Arc<Dial>,
+    /// What it would be asked for by somebody who knows no other name of it.
+    pub own_host: HeaderValue,
     state: AtomicU8,
     failures: AtomicU32,
     ejections: AtomicU64,
@@ -34,12 +43,14 @@ pub enum EndpointState {
 
 impl Endpoint {
     /// A healthy endpoint.
-    pub fn new(host: String, address: HostPort) -> Self {
+    pub fn new(host: String, address: Address, dial: Arc<Dial>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             id: EndpointId(NEXT.fetch_add(1, Relaxed)),
             host,
+            own_host: own_host(&address, dial.tls.is_some()),
             address,
+            dial,
             state: AtomicU8::new(EndpointState::Healthy as u8),
             failures: AtomicU32::new(0),
             ejections: AtomicU64::new(0),
@@ -92,12 +103,22 @@ impl Endpoint {
     }
 }
 
+/// The port is left out where it is that of the scheme.
+fn own_host(address: &Address, is_secure: bool) -> HeaderValue {
+    let default = if is_secure { ":443" } else { ":80" };
+    let text = match address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(_) => "localhost".to_owned(),
+    };
+    field_value(text.strip_suffix(default).unwrap_or(&text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn endpoint() -> Endpoint {
-        Endpoint::new("127.0.0.1:1".into(), "127.0.0.1:1".parse().unwrap())
+        Endpoint::new("127.0.0.1:1".into(), "127.0.0.1:1".parse().unwrap(), Arc::default())
     }
 
     #[test]

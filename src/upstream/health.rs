@@ -3,6 +3,7 @@
 //! Workers report an ejection and go on; a task of the control runtime does the waiting and the probing, so that the
 //! request path never takes a lock for it. A probe is a TCP connection. An endpoint that passes is let back on trial.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::{Cluster, Member, connect};
+use super::connect::probe;
+use super::{Cluster, Member};
 use crate::base::backoff::Backoff;
 
 /// Ejections that may wait for the keeper. An endpoint that finds it full stays in rotation and fails again.
@@ -19,8 +21,14 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A member that was just taken out, with its cluster's name.
-type Ejected = (String, Member);
+/// A member that was just taken out.
+#[derive(Debug)]
+struct Ejected {
+    upstream: String,
+    member: Member,
+    /// Its last failure, for a person.
+    cause: String,
+}
 
 /// The workers' end: reports what happened to an endpoint.
 #[derive(Debug, Clone)]
@@ -46,12 +54,13 @@ impl Health {
         member.endpoint.succeeded();
     }
 
-    /// An exchange with `member` failed.
-    pub fn failed(&self, cluster: &Arc<Cluster>, member: &Member) {
+    /// An exchange with `member` failed, for this reason.
+    pub fn failed(&self, cluster: &Arc<Cluster>, member: &Member, cause: impl fmt::Display) {
         if !member.endpoint.failed(member.max_failure) {
             return;
         }
-        if self.ejected.try_send((cluster.name().to_owned(), member.clone())).is_err() {
+        let (upstream, cause) = (cluster.name().to_owned(), cause.to_string());
+        if self.ejected.try_send(Ejected { upstream, member: member.clone(), cause }).is_err() {
             member.endpoint.readmit(member.max_failure);
         }
     }
@@ -70,8 +79,9 @@ impl HealthKeeper {
         loop {
             tokio::select! {
                 ejected = self.ejected.recv() => {
-                    let Some((upstream, member)) = ejected else { return };
-                    warn!(upstream, backend = member.endpoint.host, failures = member.max_failure, "backend ejected");
+                    let Some(Ejected { upstream, member, cause }) = ejected else { return };
+                    let (backend, failures) = (&member.endpoint.host, member.max_failure);
+                    warn!(upstream, backend, failures, cause, "backend ejected");
                     refresh(&upstream);
                     probes.spawn(bring_back(upstream, member));
                 }
@@ -88,7 +98,7 @@ async fn bring_back(upstream: String, member: Member) -> String {
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     while endpoint.strong_count() > 0 {
         tokio::time::sleep(backoff.advance()).await;
-        if connect(&address, PROBE_TIMEOUT).await.is_err() {
+        if probe(&address, PROBE_TIMEOUT).await.is_err() {
             continue;
         }
         if let Some(endpoint) = endpoint.upgrade() {

@@ -1,49 +1,161 @@
 //! One worker's connections to backends, by endpoint.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Endpoint, EndpointId};
-use crate::message::http1::IdleConnections;
+use super::connect::{Connected, Ends};
+use super::multiplex::Multiplexed;
+use super::{ConnectError, Endpoint, EndpointId, Line, connect};
+use crate::base::transport::Transport;
+use crate::message::http1::{IdleConnections, Stream};
 
-/// Unused connections, kept across snapshots.
+/// New connections that a request waits for: others may have taken all places of one.
+const MOST_ROUNDS: usize = 8;
+
+/// Connections, kept across snapshots.
 #[derive(Debug, Default)]
 pub struct Pools {
-    by_endpoint: RefCell<FxHashMap<EndpointId, Pool>>,
+    by_endpoint: RefCell<FxHashMap<EndpointId, Entry>>,
 }
 
 #[derive(Debug)]
-struct Pool {
+struct Entry {
     endpoint: Weak<Endpoint>,
-    idle: Rc<IdleConnections>,
+    pool: Rc<Pool>,
+}
+
+/// A worker's connections to one endpoint.
+#[derive(Debug, Default)]
+pub struct Pool {
+    /// Unused ones for one request at a time.
+    pub single: Rc<IdleConnections>,
+    /// Those that take several.
+    pub multiplexed: Multiplexed,
+    /// Whether the backend was found to take several.
+    is_multiplexed: Cell<bool>,
+    opening: RefCell<Option<Rc<Opening>>>,
+}
+
+/// A connection that several requests wait for.
+#[derive(Debug, Default)]
+struct Opening {
+    ended: RefCell<Option<Result<(), Rc<ConnectError>>>>,
+    told: Notify,
+}
+
+impl Opening {
+    async fn ended(&self) -> Result<(), Rc<ConnectError>> {
+        loop {
+            let told = self.told.notified();
+            if let Some(ended) = &*self.ended.borrow() {
+                return ended.clone();
+            }
+            told.await;
+        }
+    }
 }
 
 impl Pools {
-    /// The unused connections to an endpoint, of which at most `most` are kept.
-    pub fn of(&self, endpoint: &Arc<Endpoint>, most: usize) -> Rc<IdleConnections> {
+    /// The connections to an endpoint, of which at most `most` are kept unused.
+    pub fn of(&self, endpoint: &Arc<Endpoint>, most: usize) -> Rc<Pool> {
         let mut pools = self.by_endpoint.borrow_mut();
-        let pool = pools
+        let entry = pools
             .entry(endpoint.id)
-            .or_insert_with(|| Pool { endpoint: Arc::downgrade(endpoint), idle: Rc::default() });
-        pool.idle.keep(most);
-        Rc::clone(&pool.idle)
+            .or_insert_with(|| Entry { endpoint: Arc::downgrade(endpoint), pool: Rc::default() });
+        entry.pool.single.keep(most);
+        Rc::clone(&entry.pool)
     }
 
     /// Closes connections that are unused since before `oldest`, that their backend has ended, or whose endpoint is
     /// in no snapshot any more.
     pub fn sweep(&self, oldest: Instant) {
-        self.by_endpoint.borrow_mut().retain(|_, pool| {
-            pool.idle.sweep(oldest);
-            pool.endpoint.strong_count() > 0
+        self.by_endpoint.borrow_mut().retain(|_, entry| {
+            entry.pool.single.sweep(oldest);
+            entry.pool.multiplexed.sweep(oldest);
+            entry.endpoint.strong_count() > 0
         });
     }
 
     /// How many connections are unused.
     pub fn idle(&self) -> usize {
-        self.by_endpoint.borrow().values().map(|pool| pool.idle.len()).sum()
+        let pools = self.by_endpoint.borrow();
+        pools.values().map(|entry| entry.pool.single.len() + entry.pool.multiplexed.idle()).sum()
+    }
+}
+
+impl Pool {
+    /// A place on a connection that is there.
+    pub fn take(&self, endpoint: &Endpoint, oldest: Option<Instant>) -> Option<Line> {
+        let multiplexed = || self.multiplexed.take(&endpoint.dial);
+        let single = || oldest.and_then(|oldest| self.single.take(oldest)).map(Line::Single);
+        multiplexed().map(|(sender, place)| Line::Multiplexed(sender, place)).or_else(single)
+    }
+
+    /// A place on a new connection, within `allowed`. Where that will take several requests, all who want one wait for
+    /// the same.
+    pub async fn open(
+        self: &Rc<Self>,
+        endpoint: &Arc<Endpoint>,
+        ends: Option<Ends>,
+        head_size: u32,
+        allowed: Duration,
+    ) -> Result<Line, Rc<ConnectError>> {
+        for _ in 0..MOST_ROUNDS {
+            if endpoint.dial.is_multiplexed() || self.is_multiplexed.get() {
+                self.opening(endpoint, head_size, allowed).ended().await?;
+            } else {
+                let Connected { transport, is_http2 } = connect(endpoint, ends, allowed).await?;
+                if !is_http2 {
+                    let mut stream = Box::new(Stream::new(transport));
+                    stream.expires = endpoint.dial.most_age.map(|most| Instant::now() + most);
+                    return Ok(Line::Single(stream));
+                }
+                self.is_multiplexed.set(true);
+                self.begin(transport, endpoint, head_size).await?;
+            }
+            if let Some((sender, place)) = self.multiplexed.take(&endpoint.dial) {
+                return Ok(Line::Multiplexed(sender, place));
+            }
+        }
+        Err(Rc::new(ConnectError::Io(std::io::Error::other("every new connection was taken at once"))))
+    }
+
+    /// The connection that is being opened, by a task of its own: whoever asked for it first may leave.
+    fn opening(self: &Rc<Self>, endpoint: &Arc<Endpoint>, head_size: u32, allowed: Duration) -> Rc<Opening> {
+        if let Some(opening) = &*self.opening.borrow() {
+            return Rc::clone(opening);
+        }
+        let opening = Rc::<Opening>::default();
+        *self.opening.borrow_mut() = Some(Rc::clone(&opening));
+        let (pool, endpoint, ours) = (Rc::clone(self), Arc::clone(endpoint), Rc::clone(&opening));
+        tokio::task::spawn_local(async move {
+            let ended = async {
+                let Connected { transport, is_http2 } = connect(&endpoint, None, allowed).await?;
+                // A backend that has changed its mind is asked again, alone.
+                pool.is_multiplexed.set(is_http2);
+                if is_http2 { pool.begin(transport, &endpoint, head_size).await } else { Ok(()) }
+            };
+            let ended = ended.await.map_err(Rc::new);
+            pool.opening.take();
+            *ours.ended.borrow_mut() = Some(ended);
+            ours.told.notify_waiters();
+        });
+        opening
+    }
+
+    async fn begin(
+        &self,
+        transport: Transport,
+        endpoint: &Endpoint,
+        head_size: u32,
+    ) -> Result<(), ConnectError> {
+        let begun = self.multiplexed.add(transport, head_size, &endpoint.dial).await;
+        begun.map_err(|error| ConnectError::Io(std::io::Error::other(error)))
     }
 }

@@ -14,6 +14,7 @@ pub(super) const BACKEND: &str = "127.0.0.1:81";
 const HOST: &str = "example.com";
 const CLIENT: [u8; 4] = [192, 0, 2, 1];
 const CLIENT_PORT: u16 = 50_000;
+const GATEWAY_PORT: u16 = 80;
 
 /// A field of what was written, below the request or the response, and what is wrong with it.
 pub(super) type Wrong = (String, String);
@@ -23,7 +24,8 @@ pub(super) fn exchange(written: &written::Request, settings: &Settings) -> Resul
     let head = head(written)?;
     let address = written.client.unwrap_or(CLIENT.into());
     let entrance = Entrance { listener: "root".into(), ..Entrance::default() };
-    let connection = Connection::new(SocketAddr::new(address, CLIENT_PORT), Arc::new(entrance), None);
+    let (peer, local) = (SocketAddr::new(address, CLIENT_PORT), SocketAddr::new(address, GATEWAY_PORT));
+    let connection = Connection::new(peer, local, Arc::new(entrance), None);
     let mut exchange = normalise(head, &connection, settings).map_err(|(failure, _)| {
         (String::new(), format!("the gateway refuses this request: {}", failure.message))
     })?;

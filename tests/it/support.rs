@@ -11,7 +11,7 @@ mod wait;
 mod wire;
 
 pub use backend::{Backend, Port};
-pub use client::{Answer, Client, Feed, feed, get, post, request};
+pub use client::{Answer, Client, Feed, Frames, feed, get, post, request};
 pub use gateway::{Gateway, document};
 pub use guests::{guest, guests, guests_with};
 pub use tls::{Authority, TlsClient};

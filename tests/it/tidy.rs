@@ -59,7 +59,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
 const ONLY_IN: [(&str, &[&str]); 9] = [
     ("wasmtime", &["src/plugin"]),
     ("plugin::bindings", &["src/plugin"]),
-    ("rustls", &["src/listener/tls", "src/upstream/connect"]),
+    ("rustls", &["src/listener/tls", "src/upstream/connect", "src/base/transport"]),
     ("quinn", &["src/protocol/http3", "src/upstream/connect"]),
     ("h3", &["src/protocol/http3", "src/upstream/connect"]),
     // A worker hands on to its own proxy what the reloader published to it.

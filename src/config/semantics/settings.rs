@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::written::{self, Document, DurationText};
+use super::written::{self, Document, DurationText, SizeText};
 use super::{Environment, amounts, names};
 use crate::base::network::{IpNetwork, IpNetworkError};
 use crate::base::units::ByteSize;
@@ -14,6 +14,8 @@ use crate::config::report::Report;
 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
 const HEAD_SIZE: RangeInclusive<ByteSize> = ByteSize::kib(1)..=ByteSize::mib(1);
+const WINDOW: RangeInclusive<ByteSize> = ByteSize::kib(64)..=ByteSize::mib(1024);
+const FRAME_SIZE: RangeInclusive<ByteSize> = ByteSize::kib(16)..=ByteSize::mib(1);
 const ANY_SIZE: RangeInclusive<ByteSize> = ByteSize::bytes(0)..=ByteSize::bytes(u64::MAX);
 
 pub(super) fn workers(document: &Document) -> Option<NonZeroUsize> {
@@ -56,19 +58,22 @@ fn timeouts(written: &written::Timeouts, report: &mut Report) -> Timeouts {
 fn limits(written: &written::Limits, report: &mut Report) -> Limits {
     let at = Path::ROOT.field("limits");
     let default = Limits::default();
-    let head_size = amounts::size(&at.field("head_size"), written.head_size.as_ref(), HEAD_SIZE, report);
+    let mut size = |field, written: &Option<SizeText>, range| {
+        amounts::size(&at.field(field), written.as_ref(), range, report)
+    };
     Limits {
-        head_size: head_size.unwrap_or(default.head_size),
+        head_size: size("head_size", &written.head_size, HEAD_SIZE).unwrap_or(default.head_size),
         header_count: written.header_count.unwrap_or(default.header_count),
         pool_idle: written.pool_idle.unwrap_or(default.pool_idle),
-        request_body: amounts::size(
-            &at.field("request_body"),
-            written.request_body.as_ref(),
-            ANY_SIZE,
-            report,
-        ),
+        request_body: size("request_body", &written.request_body, ANY_SIZE),
         connections: written.connections.unwrap_or(default.connections),
         h2_streams: written.h2_streams.unwrap_or(default.h2_streams),
+        h2_stream_window: size("h2_stream_window", &written.h2_stream_window, WINDOW)
+            .unwrap_or(default.h2_stream_window),
+        h2_connection_window: size("h2_connection_window", &written.h2_connection_window, WINDOW)
+            .unwrap_or(default.h2_connection_window),
+        h2_frame_size: size("h2_frame_size", &written.h2_frame_size, FRAME_SIZE)
+            .unwrap_or(default.h2_frame_size),
     }
 }
 

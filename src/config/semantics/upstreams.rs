@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv6Addr;
 
-use super::names;
 use super::written::{Backend as Written, Document};
-use crate::base::address::{HostPort, HostPortError};
-use crate::config::checked::{Backend, Strategy, Upstream};
+use super::{Environment, dial, names};
+use crate::base::address::{Address, HostPort, HostPortError};
+use crate::config::checked::{Backend, Dial, Strategy, Upstream};
 use crate::config::diagnostic::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
@@ -26,7 +26,7 @@ pub(super) struct Upstreams {
 
 impl Upstreams {
     /// Those of the field `upstreams`.
-    pub(super) fn named(document: &Document, report: &mut Report) -> Self {
+    pub(super) fn named(document: &Document, environment: &Environment<'_>, report: &mut Report) -> Self {
         let default_strategy = document.http.as_ref().and_then(|http| http.strategy).unwrap_or_default();
         let is_complete = document.upstreams.is_some() || !report.has_lost(&Path::ROOT, "upstreams");
         let mut upstreams =
@@ -36,8 +36,11 @@ impl Upstreams {
             let at = at.field(name);
             names::check(&at, name, report);
             let index = written.as_ref().and_then(|written| {
+                let dial = dial::check(&at, written, environment, report);
                 let backends = written.backends.as_ref()?;
-                Some(upstreams.add(&at, name.clone(), backends, written.strategy, report))
+                let index = upstreams.add(&at, name.clone(), backends, written.strategy, report);
+                upstreams.checked[index].dial = dial;
+                Some(index)
             });
             upstreams.named.insert(name.clone(), index);
         }
@@ -54,7 +57,8 @@ impl Upstreams {
         report: &mut Report,
     ) -> usize {
         let endpoints = backends(&at.field("backends"), written, report);
-        self.checked.push(Upstream { name, strategy: strategy.unwrap_or(self.default_strategy), endpoints });
+        let strategy = strategy.unwrap_or(self.default_strategy);
+        self.checked.push(Upstream { name, strategy, dial: Dial::default(), endpoints });
         self.checked.len() - 1
     }
 
@@ -103,7 +107,7 @@ fn backend(at: &Path<'_>, written: &Written, report: &mut Report) -> Option<Back
     })
 }
 
-fn address(at: &Path<'_>, text: &str, report: &mut Report) -> Option<HostPort> {
+fn address(at: &Path<'_>, text: &str, report: &mut Report) -> Option<Address> {
     let error = match text.parse() {
         Ok(address) => return Some(address),
         Err(error) => error,
@@ -120,7 +124,7 @@ fn address(at: &Path<'_>, text: &str, report: &mut Report) -> Option<HostPort> {
 /// What to write instead.
 fn hint(text: &str, error: HostPortError) -> Option<String> {
     if text.starts_with("https://") {
-        return Some("backends are reached over HTTP without TLS".to_owned());
+        return Some("write host and port, and give `tls` to an upstream with this backend".to_owned());
     }
     if let Some((authority, _)) =
         text.strip_prefix("http://").map(|rest| rest.split_once('/').unwrap_or((rest, "")))
@@ -130,12 +134,15 @@ fn hint(text: &str, error: HostPortError) -> Option<String> {
         return written.map(|text| format!("a backend has neither scheme nor path: write {}", quote(text)));
     }
     match error {
-        _ if text.contains('/') => Some("a backend has no path: requests keep theirs".to_owned()),
+        HostPortError::NoPort | HostPortError::BadPort | HostPortError::BadHost if text.contains('/') => {
+            Some("a backend has no path: requests keep theirs".to_owned())
+        }
         _ if text.parse::<Ipv6Addr>().is_ok() => {
             Some(format!("an IPv6 address stands in brackets: `[{text}]:80`"))
         }
         HostPortError::NoPort => Some(format!("add a port: {}", quote(&format!("{text}:80")))),
         HostPortError::BadPort => Some("a port is a number from 1 to 65535".to_owned()),
+        HostPortError::BadPath => Some("the path of a socket is absolute: `unix:/run/app.sock`".to_owned()),
         HostPortError::BadHost => {
             Some("a host is an IP address or a name of letters, digits, `-` and `.`".to_owned())
         }

@@ -76,7 +76,7 @@ fn explains_what_a_host_is() {
     error at /routes/~1/backends/0/host, line 1, column 56: expected a host and a port such as `127.0.0.1:8081`, found `http://game.internal/x`
       hint: a backend has neither scheme nor path: write `game.internal:80`
     error at /routes/~1/backends/0/host, line 1, column 56: expected a host and a port such as `127.0.0.1:8081`, found `https://game.internal`
-      hint: backends are reached over HTTP without TLS
+      hint: write host and port, and give `tls` to an upstream with this backend
     error at /routes/~1/backends/0/host, line 1, column 56: expected a host and a port such as `127.0.0.1:8081`, found `game.internal`
       hint: add a port: `game.internal:80`
     error at /routes/~1/backends/0/host, line 1, column 56: expected a host and a port such as `127.0.0.1:8081`, found `game.internal:http`

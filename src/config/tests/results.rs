@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{FULL, accept, check_in, folder, schema, show};
+use crate::base::address::Address;
 use crate::base::units::ByteSize;
 use crate::config::{
-    AccessLog, Algorithm, Checked, Isolation, KeySource, Limits, OnError, Permission, PluginLimits,
-    PluginSource, Protocols, Quotas, Strategy, Timeouts,
+    AccessLog, Algorithm, Checked, Dial, Isolation, KeySource, Limits, OnError, Permission, PluginLimits,
+    PluginSource, Protocols, Quotas, SentHost, Strategy, Timeouts, UpstreamProtocol,
 };
 
 /// The document of the original Cloud Cup.
@@ -97,6 +98,9 @@ fn settings_are_as_written() {
             request_body: Some(ByteSize::bytes(10_000_000)),
             connections: 1000,
             h2_streams: 50,
+            h2_stream_window: ByteSize::kib(128),
+            h2_connection_window: ByteSize::kib(512),
+            h2_frame_size: ByteSize::kib(32),
         }
     );
     let proxies: Vec<String> = checked.http.trusted_proxies.iter().map(ToString::to_string).collect();
@@ -109,7 +113,7 @@ fn settings_are_as_written() {
 fn rules_lead_to_upstreams() {
     let checked = full();
     let names: Vec<&str> = checked.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
-    assert_eq!(names, ["games", "routes:/game/*", "routes:/game/*#1"]);
+    assert_eq!(names, ["games", "secure", "told", "routes:/game/*", "routes:/game/*#1"]);
     let games = &checked.upstreams[0];
     assert_eq!(games.strategy, Strategy::RoundRobin);
     let endpoints: Vec<_> = games
@@ -118,9 +122,20 @@ fn rules_lead_to_upstreams() {
         .map(|backend| (backend.address.to_string(), backend.max_failure, backend.weight))
         .collect();
     assert_eq!(endpoints, [("127.0.0.1:9001".to_owned(), 3, 2), ("games.internal:9002".to_owned(), 5, 1)]);
+    assert_eq!(games.dial, Dial::default());
+    let secure = &checked.upstreams[1].dial;
+    assert_eq!(secure.protocol, UpstreamProtocol::H2);
+    assert_eq!((secure.streams, secure.ping), (50, Some(Duration::from_secs(30))));
+    assert_eq!((&secure.host, secure.connection_age), (&SentHost::Backend, Some(Duration::from_secs(3600))));
+    let tls = secure.tls.as_ref().expect("they speak TLS");
+    assert_eq!(tls.server_name.as_deref(), Some("games.internal"));
+    assert_eq!(tls.files().count(), 3);
+    let told = &checked.upstreams[2];
+    assert_eq!((told.dial.protocol, told.dial.sends_proxy_header), (UpstreamProtocol::H1, true));
+    assert_eq!(told.endpoints[0].address, Address::Unix("/run/games.sock".into()));
     let upstreams =
         |index: usize| checked.routes[index].rules.iter().map(|rule| rule.upstream).collect::<Vec<_>>();
-    assert_eq!((upstreams(0), upstreams(1)), (vec![0], vec![1, 2]));
+    assert_eq!((upstreams(0), upstreams(1)), (vec![0], vec![3, 4]));
     let matches = &checked.routes[1].rules[0].matches;
     assert_eq!(matches.headers, [("x-version".parse().unwrap(), "2".parse().unwrap())]);
     assert_eq!(matches.query, [("beta".to_owned(), "yes".to_owned())]);

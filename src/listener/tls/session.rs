@@ -1,19 +1,15 @@
 //! The handshake, and the session that it makes.
 
-use std::io::{self, BufRead, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::{Tls, client};
-use crate::base::transport::{Encrypted, Transport};
+use crate::base::transport::Transport;
 use crate::message::tls::TlsSession;
 use crate::protocol::Protocols;
 
@@ -61,7 +57,7 @@ impl Tls {
         };
         let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         let session = Arc::new(self.facts(connection));
-        let transport = Transport::Tls(Box::new(Session(stream)));
+        let transport = Transport::Tls(Box::new(stream.into()));
         Ok(Secured { transport, session, protocols, is_resumed })
     }
 
@@ -78,59 +74,5 @@ impl Tls {
             certificate: self.resolver.names_for(connection.server_name()),
             client_certificate: certificate.and_then(client::facts),
         }
-    }
-}
-
-#[derive(Debug)]
-struct Session(TlsStream<TcpStream>);
-
-impl Encrypted for Session {
-    fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (tcp, connection) = self.0.get_mut();
-        // What was decrypted already is not announced by the socket. An error shows in the read.
-        match connection.reader().fill_buf() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tcp.poll_read_ready(cx),
-            _ => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn tcp(&self) -> &TcpStream {
-        self.0.get_ref().0
-    }
-}
-
-impl AsyncRead for Session {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Session {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

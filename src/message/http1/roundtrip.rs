@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use thiserror::Error;
 use tokio::time::Instant;
@@ -37,6 +37,8 @@ pub struct SentRequest<'a> {
     pub method: &'a Method,
     /// Path and query are sent.
     pub uri: &'a Uri,
+    /// The `host` to send instead of the one among the headers.
+    pub host: Option<&'a HeaderValue>,
     /// With `host`, without hop-by-hop and framing fields.
     pub headers: &'a HeaderMap,
     /// More fields, as lines.
@@ -68,6 +70,8 @@ struct Sending {
     is_done: bool,
     /// The backend takes no more of it. It may have said why, so that is no answer yet.
     failure: Option<io::Error>,
+    /// The body failed while nobody asked for the response.
+    broken: Option<BodyError>,
 }
 
 /// Why there is no response.
@@ -76,6 +80,12 @@ pub enum RoundtripError {
     /// The backend closed or reset the connection before the first byte of a response.
     #[error("the backend closed the connection before it answered: {0}")]
     Unanswered(io::Error),
+    /// The backend did not look at the request, and says so (RFC 9113, section 8.7).
+    #[error("the backend takes no more requests on this connection")]
+    Refused,
+    /// The backend gave the stream up before it answered.
+    #[error("the backend reset the stream before it answered")]
+    Reset,
     /// The backend was silent for too long.
     #[error("the backend did not answer in time")]
     Timeout,
@@ -131,9 +141,13 @@ impl IdleConnections {
     }
 
     fn put(&self, mut stream: Box<Stream>) {
+        let now = Instant::now();
+        if stream.expires.is_some_and(|expires| expires <= now) {
+            return;
+        }
         stream.release();
         let mut waiting = self.waiting.borrow_mut();
-        waiting.push_back((stream, Instant::now()));
+        waiting.push_back((stream, now));
         let surplus = waiting.len().saturating_sub(self.most.get());
         waiting.drain(..surplus);
     }
@@ -157,7 +171,7 @@ impl Roundtrip {
             method: request.method.clone(),
             limits,
             idle,
-            request: Sending { body, encoding, is_untouched: true, is_done, failure: None },
+            request: Sending { body, encoding, is_untouched: true, is_done, failure: None, broken: None },
             response: Decoder::new(Framing::UntilClose, limits.bytes),
             is_reusable: false,
             has_begun: false,
@@ -275,6 +289,16 @@ impl Roundtrip {
         }
     }
 
+    /// Moves the request on while nobody takes the response. A failure shows when the response is taken.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(stream) = &mut self.stream
+            && !self.request.is_done
+            && let Poll::Ready(Err(error)) = self.request.poll_send(stream, cx)
+        {
+            self.request.broken = Some(error);
+        }
+    }
+
     pub(crate) fn is_end_stream(&self) -> bool {
         self.stream.is_none()
     }
@@ -288,6 +312,9 @@ impl Sending {
     /// Moves the request on. Pending when the client or the backend has to do something first; an error is that of the
     /// request's own body.
     fn poll_send(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Err(error));
+        }
         loop {
             if self.is_done || stream.output.has_chunk() {
                 ready!(self.poll_flush(stream, cx));

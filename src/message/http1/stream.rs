@@ -12,7 +12,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::head::{self, HeadError};
 use crate::base::buffers;
-use crate::base::timer::Timer;
+use crate::base::timer::Silence;
 use crate::base::transport::Transport;
 
 /// Reads grow up to this while a body keeps filling them.
@@ -28,12 +28,13 @@ pub struct Stream {
     pub input: BytesMut,
     /// To be written.
     pub output: Output,
+    /// When it is too old to be used again.
+    pub expires: Option<Instant>,
     /// Whether the transport may still hold something that was written to it.
     is_unflushed: bool,
     scanned: usize,
     read_size: usize,
-    silence: Timer,
-    is_silent: bool,
+    silence: Silence,
 }
 
 /// Bytes that wait to be written: copied ones, then one chunk by reference, then its end.
@@ -51,11 +52,11 @@ impl Stream {
             io,
             input: BytesMut::new(),
             output: Output::default(),
+            expires: None,
             is_unflushed: false,
             scanned: 0,
             read_size: buffers::SIZE,
-            silence: Timer::default(),
-            is_silent: false,
+            silence: Silence::default(),
         }
     }
 
@@ -154,17 +155,12 @@ impl Stream {
     /// To be called when nothing could be done: ready when the peer was silent for `allowed` since the first such
     /// call after the last progress.
     pub fn poll_silence(&mut self, cx: &mut Context<'_>, allowed: Duration) -> Poll<()> {
-        if !self.is_silent {
-            self.is_silent = true;
-            self.silence.set(allowed);
-        }
-        self.silence.poll_expired(cx)
+        self.silence.poll(cx, allowed)
     }
 
     /// As [`Self::poll_silence`], for a deadline that progress does not move.
     pub fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        self.silence.set_at(deadline);
-        self.silence.poll_expired(cx)
+        self.silence.poll_until(cx, deadline)
     }
 
     /// Ready when the peer has gone although it was sent everything it is waiting for. What it sends meanwhile is kept,
@@ -181,7 +177,7 @@ impl Stream {
 
     /// Ends the wait that [`Self::poll_silence`] measures; the next one begins anew.
     pub fn progressed(&mut self) {
-        self.is_silent = false;
+        self.silence.end();
     }
 
     /// Whether an unused connection is still good: the peer has neither ended it nor sent what nobody asked for.

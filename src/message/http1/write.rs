@@ -1,7 +1,7 @@
 //! From typed values to bytes (RFC 9112, sections 3, 4 and 7).
 
 use bytes::{Bytes, BytesMut};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Uri, Version};
 
 use super::SentRequest;
@@ -27,7 +27,14 @@ pub(super) fn write_request_head(output: &mut Output, request: &SentRequest<'_>,
     let buffer = output.buffer();
     buffer.reserve(HEAD_SIZE);
     put(buffer, &[request.method.as_str().as_bytes(), b" ", target(request.uri), b" HTTP/1.1\r\n"]);
-    write_fields(buffer, request.headers);
+    match request.host {
+        None => write_fields(buffer, request.headers),
+        Some(host) => {
+            write_field(buffer, &header::HOST, host);
+            let others = request.headers.iter().filter(|(name, _)| *name != header::HOST);
+            others.for_each(|(name, value)| write_field(buffer, name, value));
+        }
+    }
     buffer.extend_from_slice(request.lines);
     write_framing(buffer, encoding);
     buffer.extend_from_slice(b"\r\n");

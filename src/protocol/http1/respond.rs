@@ -91,7 +91,11 @@ impl Sending<'_> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.is_ended || self.http1.inbound.borrow().stream.output.has_chunk() {
-                ready!(self.poll_flush(cx))?;
+                let flushed = self.poll_flush(cx);
+                if flushed.is_pending() {
+                    self.body.drive(cx);
+                }
+                ready!(flushed)?;
                 if self.is_ended {
                     return Poll::Ready(Ok(()));
                 }

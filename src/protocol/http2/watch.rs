@@ -1,13 +1,13 @@
 //! Ends HTTP/2 connections whose clients do not move.
 //!
-//! hyper waits for a client for as long as it takes. The watch looks at what the connection waits for whenever its task
+//! `h2` waits for a client for as long as it takes. The watch looks at what the connection waits for whenever its task
 //! runs, and gives each kind of waiting the time that the document gives it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +31,17 @@ pub(super) struct Activity {
     pub has_begun: Cell<bool>,
     /// Grows with every byte that passes through the socket.
     moved: Cell<u64>,
+    /// The connection's task.
+    watching: RefCell<Option<Waker>>,
+}
+
+impl Activity {
+    /// A stream's task has changed something that the connection's may have to act on.
+    pub fn tell(&self) {
+        if let Some(watching) = &*self.watching.borrow() {
+            watching.wake_by_ref();
+        }
+    }
 }
 
 /// See the module.
@@ -80,6 +91,10 @@ impl Watch {
 
     /// Ready when the client has had its time for what it is to do.
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        match &mut *self.activity.watching.borrow_mut() {
+            Some(watching) => watching.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
         let phase = self.phase_now();
         let has_moved = self.activity.moved.get() != self.moved;
         if phase != self.phase || (phase == Phase::Stalled && has_moved) {

@@ -9,12 +9,15 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 use super::Wire;
 
@@ -70,7 +73,7 @@ impl Port {
     /// Starts to listen, as [`Backend::echo`] does.
     pub fn open_echo(self, name: &str) -> Backend {
         let name: Arc<str> = name.into();
-        Backend::listen(self, move |io, requests| serve_echo(io, Arc::clone(&name), requests))
+        Backend::listen(self, move |io, requests| serve_echo(io, false, Arc::clone(&name), requests))
     }
 }
 
@@ -79,6 +82,56 @@ impl Backend {
     /// `body` and `trailers`.
     pub fn echo(name: &str) -> Self {
         Port::reserve().open_echo(name)
+    }
+
+    /// The same over HTTP/2, by prior knowledge.
+    pub fn echo_h2c(name: &str) -> Self {
+        let name: Arc<str> = name.into();
+        Self::listen(Port::reserve(), move |io, requests| serve_echo(io, true, Arc::clone(&name), requests))
+    }
+
+    /// The same over TLS, by what is negotiated. The backend tells as `sni` what it was asked for, and as `shown` whether
+    /// it was shown a certificate.
+    pub fn echo_tls(name: &str, acceptor: TlsAcceptor) -> Self {
+        let name: Arc<str> = name.into();
+        Self::listen(Port::reserve(), move |io, requests| {
+            let (name, acceptor) = (Arc::clone(&name), acceptor.clone());
+            async move {
+                // A handshake that fails is the gateway's business.
+                let Ok(io) = acceptor.accept(io).await else { return };
+                let session = io.get_ref().1;
+                let is_http2 = session.alpn_protocol() == Some(b"h2");
+                let told = json!({
+                    "sni": session.server_name(),
+                    "shown": session.peer_certificates().is_some(),
+                });
+                serve_told(io, is_http2, name, requests, told).await;
+            }
+        })
+    }
+
+    /// Serves each request by a function of hyper's kind, over HTTP/2 with prior knowledge.
+    pub fn serve_h2c<S, F, B>(service: S) -> Self
+    where
+        S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        Self::listen(Port::reserve(), move |io, requests| {
+            let service = service.clone();
+            async move {
+                let service = service_fn(move |request| {
+                    requests.fetch_add(1, SeqCst);
+                    let answer = service(request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
+                let mut builder = http2::Builder::new(TokioExecutor::new());
+                builder.enable_connect_protocol();
+                // How a connection ends is the gateway's business.
+                let _ = builder.serve_connection(TokioIo::new(io), service).await;
+            }
+        })
     }
 
     /// Runs `serve` for each connection. Requests are counted as it reads their heads.
@@ -161,20 +214,36 @@ impl Drop for Backend {
     }
 }
 
-async fn serve_echo(io: TcpStream, name: Arc<str>, requests: Arc<AtomicUsize>) {
-    let service = service_fn(move |request| {
-        requests.fetch_add(1, SeqCst);
-        tell(request, Arc::clone(&name))
-    });
-    // How a connection ends is the gateway's business.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service).await;
+async fn serve_echo(io: TcpStream, is_http2: bool, name: Arc<str>, requests: Arc<AtomicUsize>) {
+    serve_told(io, is_http2, name, requests, json!({})).await;
 }
 
-async fn tell(request: Request<Incoming>, name: Arc<str>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn serve_told<I>(io: I, is_http2: bool, name: Arc<str>, requests: Arc<AtomicUsize>, told: Value)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let told = Arc::new(told);
+    let service = service_fn(move |request| {
+        requests.fetch_add(1, SeqCst);
+        tell(request, Arc::clone(&name), Arc::clone(&told))
+    });
+    // How a connection ends is the gateway's business.
+    if is_http2 {
+        let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), service).await;
+    } else {
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(io), service).await;
+    }
+}
+
+async fn tell(
+    request: Request<Incoming>,
+    name: Arc<str>,
+    more: Arc<Value>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap_or_default();
     let trailers = body.trailers().cloned().unwrap_or_default();
-    let told = json!({
+    let mut told = json!({
         "backend": &*name,
         "method": head.method.as_str(),
         "target": head.uri.to_string(),
@@ -183,6 +252,9 @@ async fn tell(request: Request<Incoming>, name: Arc<str>) -> Result<Response<Ful
         "body": String::from_utf8_lossy(&body.to_bytes()),
         "trailers": pairs(&trailers),
     });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        told[name] = value.clone();
+    }
     Ok(Response::new(Full::from(told.to_string())))
 }
 

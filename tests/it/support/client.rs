@@ -1,6 +1,8 @@
 //! A well-behaved client, by hyper.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -67,6 +69,24 @@ impl Body for Feed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(cx).map(|frame| frame.map(Ok))
+    }
+}
+
+/// A body of frames that are there from the beginning.
+pub struct Frames(VecDeque<io::Result<Frame<Bytes>>>);
+
+impl Frames {
+    pub fn of(frames: impl IntoIterator<Item = io::Result<Frame<Bytes>>>) -> Self {
+        Self(frames.into_iter().collect())
+    }
+}
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(self.0.pop_front())
     }
 }
 

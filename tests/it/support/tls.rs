@@ -9,10 +9,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SignatureAlgorithm,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::within;
 
@@ -93,6 +94,24 @@ impl Authority {
 }
 
 impl Issued {
+    /// A server that shows it, and asks for a certificate of `clients` where there is one.
+    pub fn acceptor(&self, alpn: &[&str], clients: Option<&Authority>) -> TlsAcceptor {
+        let key = PrivateKeyDer::try_from(self.private.clone()).expect("a key");
+        let builder = match clients {
+            None => ServerConfig::builder().with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.der()).expect("an authority");
+                let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().expect("a verifier");
+                ServerConfig::builder().with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config =
+            builder.with_single_cert(vec![self.der.clone()], key).expect("a certificate and its key");
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
     /// Whether this is the certificate.
     pub fn is(&self, der: &CertificateDer<'_>) -> bool {
         self.der == *der

@@ -1,0 +1,111 @@
+//! Groups of backends, and how they are spoken to.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::DurationText;
+
+/// A group of backends.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Upstream {
+    /// The backends.
+    #[schemars(required, length(min = 1))]
+    pub backends: Option<Vec<Option<Backend>>>,
+    /// How one of the backends is chosen. Default: the `strategy` of `http`.
+    pub strategy: Option<Strategy>,
+    /// What the backends speak. Default: `auto`.
+    #[schemars(extend("default" = "auto"))]
+    pub protocol: Option<UpstreamProtocol>,
+    /// Speaks to the backends over TLS.
+    pub tls: Option<UpstreamTls>,
+    /// The `Host` that the backends are sent: `client` for the one that the client asked for, `backend` for the backend's
+    /// own, or a host. Default: `client`.
+    #[schemars(length(min = 1), extend("default" = "client"))]
+    pub host: Option<String>,
+    /// Tells the backends at the beginning of each connection whose it is, by the PROXY protocol. Connections then serve
+    /// one request each, in HTTP/1.1.
+    pub proxy_protocol: Option<ProxyVersion>,
+    /// Concurrent requests on one HTTP/2 connection, 1 to 10000; a backend may allow fewer. Default: 100.
+    #[schemars(range(min = 1, max = 10_000), extend("default" = 100))]
+    pub streams: Option<u32>,
+    /// How often an HTTP/2 connection is tried by a ping; one that is not answered within 10 seconds closes it. Default:
+    /// never.
+    pub ping: Option<DurationText>,
+    /// The age at which a connection takes no more requests. Default: none.
+    pub connection_age: Option<DurationText>,
+}
+
+/// A server that requests are sent to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Backend {
+    /// The host, a name or an IP address, and the port: `127.0.0.1:8081`, `[::1]:8081`, `game.internal:80`. Or a socket of
+    /// this machine: `unix:/run/game.sock`.
+    #[schemars(required)]
+    pub host: Option<String>,
+    /// How many failures in a row take the backend out, 1 to 1000; a probe that succeeds brings it back. Default: 5.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 5))]
+    pub max_failure: Option<u32>,
+    /// How many requests the backend gets for each one that a backend of weight 1 gets, 1 to 256. Default: 1.
+    #[schemars(range(min = 1, max = 256), extend("default" = 1))]
+    pub weight: Option<u32>,
+}
+
+/// How one of several backends is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Strategy {
+    /// Each backend in turn, as often as its weight says.
+    #[default]
+    RoundRobin,
+}
+
+/// What backends speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum UpstreamProtocol {
+    /// HTTP/2 or HTTP/1.1 as is agreed on in the handshake; HTTP/1.1 without `tls`.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    H1,
+    /// HTTP/2 over TLS.
+    H2,
+    /// HTTP/2 without TLS, by prior knowledge.
+    H2c,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(in crate::config) enum ProxyVersion {
+    /// The binary one.
+    V2,
+}
+
+/// TLS to backends. Files are read again when they change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct UpstreamTls {
+    /// The name that is asked for (SNI) and that the backend's certificate must be for. Default: the backend's host.
+    #[schemars(length(min = 1))]
+    pub server_name: Option<String>,
+    /// The path of a PEM file with the certificates of the authorities that vouch for the backends. Default: those that
+    /// this machine trusts.
+    #[schemars(length(min = 1))]
+    pub ca: Option<String>,
+    /// Whether the certificates of backends are verified. Without, whoever comes between reads and changes everything.
+    /// Default: true.
+    #[schemars(extend("default" = true))]
+    pub verify: Option<bool>,
+    /// The path of the certificate chain that is shown to backends that ask for one.
+    #[schemars(length(min = 1))]
+    pub certificate: Option<String>,
+    /// The path of its private key.
+    #[schemars(length(min = 1))]
+    pub key: Option<String>,
+}

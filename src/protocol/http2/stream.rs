@@ -1,0 +1,223 @@
+//! One request and its response, on a stream.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body as _, Frame};
+
+use super::Streams;
+use super::watch::Activity;
+use crate::message::Body;
+use crate::message::http1::HeadError;
+use crate::message::http2::ReceivedBody;
+use crate::proxy::{Interim, ResponseBody};
+
+/// Serves a stream until it ends.
+pub(super) async fn exchange(
+    streams: Rc<Streams>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    open: Open,
+) {
+    let is_head = request.method() == Method::HEAD;
+    let response = if request.headers().len() > streams.most_fields {
+        Some(streams.proxy.refuse(&HeadError::TooManyFields.into(), &streams.connection))
+    } else {
+        answer(&streams, request, &mut respond).await
+    };
+    let Some(response) = response.filter(|response| !response.body().is_for_nobody()) else { return };
+    let (response, is_ended) = end(response, is_head);
+    let (head, mut body) = response.into_parts();
+    match respond.send_response(Response::from_parts(head, ()), is_ended) {
+        Err(_) => body.abort(),
+        Ok(_) if is_ended => {}
+        Ok(stream) => {
+            let mut sending = Sending { body, stream, open };
+            poll_fn(|cx| sending.poll_send(cx)).await;
+            body = sending.body;
+        }
+    }
+    // What is done at the end of a request would keep the client waiting for the last piece of it.
+    tokio::task::yield_now().await;
+    drop(body);
+}
+
+/// Lets the proxy answer, passing interim responses on meanwhile. None when the client gave the stream up.
+async fn answer(
+    streams: &Streams,
+    request: Request<RecvStream>,
+    respond: &mut SendResponse<Bytes>,
+) -> Option<Response<ResponseBody>> {
+    let interim = Interim::default();
+    let mut handling = pin!(streams.proxy.handle(begin(request, streams), &streams.connection, &interim));
+    poll_fn(|cx| {
+        let answered = handling.as_mut().poll(cx);
+        for response in interim.take() {
+            // A stream that takes none is about to tell why.
+            let _ = respond.send_informational(response);
+        }
+        match answered {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => respond.poll_reset(cx).map(|_| None),
+        }
+    })
+    .await
+}
+
+/// Takes away what HTTP/2 has of its own for framing, so that nothing downstream sees which version it was.
+fn begin(request: Request<RecvStream>, streams: &Streams) -> Request<Body> {
+    let (mut head, stream) = request.into_parts();
+    let body = if stream.is_end_stream() {
+        head.headers.remove(header::CONTENT_LENGTH);
+        Body::Empty
+    } else {
+        Body::Streamed(Box::new(ReceivedBody::new(&mut head.headers, stream, streams.idle)))
+    };
+    for name in [header::TE, header::TRAILER, header::EXPECT] {
+        head.headers.remove(name);
+    }
+    join_cookies(&mut head.headers);
+    Request::from_parts(head, body)
+}
+
+/// Completes a response's head. True when no body follows it.
+fn end(mut response: Response<ResponseBody>, is_head: bool) -> (Response<ResponseBody>, bool) {
+    if let Some(lines) = response.body_mut().take_lines() {
+        lines.parse_into(response.headers_mut());
+    }
+    let is_bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let is_ended = is_head || is_bodiless || response.body().is_end_stream();
+    let length = response.body().size_hint().exact();
+    let length = length.filter(|length| !is_bodiless && (!is_head || *length > 0));
+    if let Some(length) = length {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    if is_ended {
+        response.body_mut().complete();
+    }
+    (response, is_ended)
+}
+
+/// Clients split `cookie` for compression; outside of HTTP/2 it is one field (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(cookie) = HeaderValue::from_maybe_shared(Bytes::from(crumbs.join(&b"; "[..]))) {
+        headers.insert(header::COOKIE, cookie);
+    }
+}
+
+/// A stream, for as long as it is open.
+pub(super) struct Open {
+    activity: Rc<Activity>,
+    is_stalled: bool,
+}
+
+impl Open {
+    pub fn new(activity: &Rc<Activity>) -> Self {
+        activity.open.set(activity.open.get() + 1);
+        activity.has_begun.set(true);
+        Self { activity: Rc::clone(activity), is_stalled: false }
+    }
+
+    /// Whether the client has something to take before anything else happens.
+    fn set_stalled(&mut self, is_stalled: bool) {
+        let stalled = &self.activity.stalled;
+        match (std::mem::replace(&mut self.is_stalled, is_stalled), is_stalled) {
+            (false, true) => stalled.set(stalled.get() + 1),
+            (true, false) => stalled.set(stalled.get() - 1),
+            _ => return,
+        }
+        self.activity.tell();
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.set_stalled(false);
+        self.activity.open.set(self.activity.open.get() - 1);
+        self.activity.tell();
+    }
+}
+
+/// A response whose head was sent.
+struct Sending {
+    body: ResponseBody,
+    stream: SendStream<Bytes>,
+    open: Open,
+}
+
+impl Sending {
+    /// Ready when the last piece was handed over, or when there is no use in sending more.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if !self.has_room(cx) {
+                self.body.drive(cx);
+                return self.poll_gone(cx);
+            }
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if self.send(Some(frame)) {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(None) => {
+                    self.send(None);
+                    return Poll::Ready(());
+                }
+                // The head cannot be taken back: a reset says that something is missing.
+                Poll::Ready(Some(Err(_))) => {
+                    self.stream.send_reset(Reason::INTERNAL_ERROR);
+                    return Poll::Ready(());
+                }
+                Poll::Pending => return self.poll_gone(cx),
+            }
+        }
+    }
+
+    /// Whether the client has room for more of the response.
+    fn has_room(&mut self, cx: &mut Context<'_>) -> bool {
+        self.stream.reserve_capacity(1);
+        while self.stream.capacity() == 0 {
+            match self.stream.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                // What has become of the stream shows in its reset.
+                Poll::Ready(_) => return false,
+                Poll::Pending => {
+                    self.open.set_stalled(true);
+                    return false;
+                }
+            }
+        }
+        self.open.set_stalled(false);
+        true
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_reset(cx).map(|_| self.body.abort())
+    }
+
+    fn send(&mut self, frame: Option<Frame<Bytes>>) -> bool {
+        let (sent, is_last) = match frame.map(Frame::into_data) {
+            Some(Ok(data)) => {
+                let is_last = self.body.is_end_stream();
+                (self.stream.send_data(data, is_last), is_last)
+            }
+            Some(Err(frame)) => (self.stream.send_trailers(frame.into_trailers().unwrap_or_default()), true),
+            None => (self.stream.send_data(Bytes::new(), true), true),
+        };
+        if sent.is_err() {
+            self.body.abort();
+        }
+        is_last || sent.is_err()
+    }
+}

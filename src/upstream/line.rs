@@ -1,0 +1,106 @@
+//! A place for one request on a connection, and how the request is written there.
+
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Uri, Version, header};
+
+use super::connect::SentHost;
+use super::{Endpoint, Place, Pool};
+use crate::message::http1::{self, HeadLimits, SentRequest, Stream};
+use crate::message::{Body, Exchange, Roundtrip, grpc, http2};
+
+/// See the module.
+pub enum Line {
+    /// A connection for itself.
+    Single(Box<Stream>),
+    /// A stream of a connection.
+    Multiplexed(SendRequest<Bytes>, Place),
+}
+
+/// What holds for requests to a backend.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How large a response's head may be.
+    pub head: HeadLimits,
+    /// How long a backend may be silent.
+    pub idle: Duration,
+}
+
+impl Line {
+    /// Begins to send. The body comes back where the connection turns out to take nothing.
+    pub fn send(
+        self,
+        exchange: &Exchange,
+        body: Body,
+        endpoint: &Endpoint,
+        pool: &Rc<Pool>,
+        bounds: Bounds,
+    ) -> Result<Roundtrip, (http1::RoundtripError, Body)> {
+        match self {
+            Self::Single(stream) => {
+                let request = SentRequest {
+                    method: &exchange.method,
+                    uri: &exchange.uri,
+                    host: endpoint.sent_host(),
+                    headers: &exchange.headers,
+                    lines: exchange.forwarded.as_deref().map_or(&[], |forwarded| &forwarded.lines),
+                };
+                // A connection that names its client is nobody else's.
+                let home = match endpoint.dial.sends_proxy_header {
+                    true => Weak::new(),
+                    false => Rc::downgrade(&pool.single),
+                };
+                let roundtrip = http1::Roundtrip::new(stream, &request, body, bounds.head, bounds.idle, home);
+                Ok(Roundtrip::Http1(Box::new(roundtrip)))
+            }
+            Self::Multiplexed(sender, place) => {
+                let request = request(exchange, endpoint);
+                let opened = http2::Roundtrip::open(sender, request, body, bounds.idle, Box::new(place));
+                opened.map(|roundtrip| Roundtrip::Http2(Box::new(roundtrip)))
+            }
+        }
+    }
+}
+
+/// The head of a request over HTTP/2 (RFC 9113, section 8.3.1).
+fn request(exchange: &Exchange, endpoint: &Endpoint) -> Request<()> {
+    let mut headers = exchange.headers.clone();
+    let host = headers.remove(header::HOST).filter(|host| !host.is_empty());
+    if let Some(forwarded) = &exchange.forwarded {
+        headers.extend(forwarded.fields.iter().cloned());
+    }
+    if grpc::is_grpc(&headers) {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    let host = endpoint.sent_host().or(host.as_ref()).unwrap_or(&endpoint.own_host);
+    let mut request = Request::new(());
+    *request.method_mut() = exchange.method.clone();
+    *request.uri_mut() = target(endpoint, host, &exchange.uri);
+    *request.version_mut() = Version::HTTP_2;
+    *request.headers_mut() = headers;
+    request
+}
+
+fn target(endpoint: &Endpoint, host: &HeaderValue, uri: &Uri) -> Uri {
+    let mut parts = uri.clone().into_parts();
+    let is_secure = endpoint.dial.tls.is_some();
+    parts.scheme = Some(if is_secure { Scheme::HTTPS } else { Scheme::HTTP });
+    parts.authority = Authority::try_from(host.as_bytes()).ok();
+    parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+impl Endpoint {
+    /// The `host` to be sent instead of the client's.
+    fn sent_host(&self) -> Option<&HeaderValue> {
+        match &self.dial.host {
+            SentHost::Client => None,
+            SentHost::Backend => Some(&self.own_host),
+            SentHost::Fixed(host) => Some(host),
+        }
+    }
+}
