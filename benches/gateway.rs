@@ -261,6 +261,7 @@ fn exchange() -> Box<Exchange> {
         method: head.method,
         uri: Uri::from_static("/api/v1/users/42?full=1"),
         headers: head.headers,
+        upgrade: None,
         host_name_length: "www.example.com".len(),
         forwarded: None,
         client: Client {

@@ -15,11 +15,13 @@ pub mod http2;
 pub mod proxy_protocol;
 mod roundtrip;
 pub mod tls;
+pub mod upgrade;
 
 pub use body::{Body, BodyError};
 pub use client::{Client, Entrance};
 pub use exchange::{Exchange, ResponseHead};
 pub use roundtrip::Roundtrip;
+pub use upgrade::Upgrade;
 
 /// A request on its way through the gateway.
 pub type Request = http::Request<Body>;

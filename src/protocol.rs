@@ -50,7 +50,8 @@ pub struct Session {
 }
 
 impl Accepted {
-    fn connection(&self) -> Connection {
-        Connection::new(self.peer, self.local, Arc::clone(&self.entrance), self.tls.clone())
+    fn connection(&self, drain: &Rc<Drain>) -> Connection {
+        let (entrance, tls) = (Arc::clone(&self.entrance), self.tls.clone());
+        Connection::new(self.peer, self.local, entrance, tls, Rc::clone(drain))
     }
 }

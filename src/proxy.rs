@@ -10,6 +10,7 @@ mod forward;
 mod handle;
 mod normalise;
 mod snapshot;
+mod tunnel;
 mod view;
 
 pub use connection::{Connection, Interim};

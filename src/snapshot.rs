@@ -91,6 +91,7 @@ fn live_rule(rule: &config::Rule, plugins: &[Link]) -> Rule {
         conditions: Conditions { headers: rule.matches.headers.clone(), query: rule.matches.query.clone() },
         cluster: rule.upstream,
         plugins: plugins.to_vec(),
+        upgrades: rule.upgrades.clone(),
     }
 }
 
@@ -102,6 +103,7 @@ fn live_settings(http: &config::HttpSettings) -> Settings {
         connect,
         backend_idle,
         backend_keep_alive,
+        tunnel_idle,
         drain,
     } = http.timeouts;
     let limits = &http.limits;
@@ -113,6 +115,7 @@ fn live_settings(http: &config::HttpSettings) -> Settings {
             connect,
             backend_idle,
             backend_keep_alive,
+            tunnel_idle,
             drain,
         },
         head: HeadLimits { bytes: limits.head_size.as_usize(), fields: limits.header_count as usize },

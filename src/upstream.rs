@@ -17,6 +17,6 @@ pub use cluster::{Cluster, ClusterSpec, Clusters, Member, MemberSpec, Pick, Stra
 pub use connect::{ConnectError, Dial, connect};
 pub use endpoint::{Endpoint, EndpointId, EndpointState};
 pub use health::{Health, HealthKeeper};
-pub use line::{Bounds, Line};
+pub use line::Line;
 pub use multiplex::Place;
 pub use pool::{Pool, Pools};

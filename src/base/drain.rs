@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -14,6 +14,15 @@ pub struct Drain {
     is_draining: Cell<bool>,
     connections: RefCell<Slab<Place>>,
     watchers: RefCell<Vec<Waker>>,
+    /// Those on other tasks than a connection's own who have to hear of it.
+    told: RefCell<Slab<Waker>>,
+}
+
+/// Waits for a drain to begin.
+#[derive(Debug)]
+pub struct Watcher {
+    drain: Rc<Drain>,
+    key: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +50,7 @@ impl Drain {
         for (_, place) in self.connections.borrow().iter() {
             place.waker.iter().for_each(Waker::wake_by_ref);
         }
+        self.told.borrow().iter().for_each(|(_, waker)| waker.wake_by_ref());
     }
 
     /// Serves a connection on a task of its own.
@@ -73,6 +83,34 @@ impl Drain {
             Poll::Pending
         })
         .await;
+    }
+}
+
+impl Watcher {
+    /// One of this drain.
+    pub fn new(drain: &Rc<Drain>) -> Self {
+        Self { drain: Rc::clone(drain), key: None }
+    }
+
+    /// Ready once it has begun.
+    pub fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.drain.is_draining() {
+            return Poll::Ready(());
+        }
+        let mut told = self.drain.told.borrow_mut();
+        match self.key {
+            Some(key) => told[key].clone_from(cx.waker()),
+            None => self.key = Some(told.insert(cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.drain.told.borrow_mut().remove(key);
+        }
     }
 }
 

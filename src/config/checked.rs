@@ -81,6 +81,8 @@ pub struct Timeouts {
     pub backend_idle: Duration,
     /// How long an unused connection to a backend is kept.
     pub backend_keep_alive: Duration,
+    /// How long a tunnel may be silent both ways.
+    pub tunnel_idle: Duration,
     /// How long requests in flight may take after a stop or after their listener was removed.
     pub drain: Duration,
 }
@@ -94,6 +96,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             backend_idle: Duration::from_secs(60),
             backend_keep_alive: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(60 * 60),
             drain: Duration::from_secs(30),
         }
     }

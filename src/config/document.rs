@@ -134,6 +134,9 @@ pub(super) struct Timeouts {
     /// How long an unused connection to a backend is kept. Default: `60s`.
     #[schemars(extend("default" = "60s"))]
     pub backend_keep_alive: Option<DurationText>,
+    /// How long a WebSocket, or another protocol that a connection was changed to, may be silent both ways. Default: `1h`.
+    #[schemars(extend("default" = "1h"))]
+    pub tunnel_idle: Option<DurationText>,
     /// How long requests in flight may take after Cloud Cup was told to stop or their listener was removed. Default:
     /// `30s`.
     #[schemars(extend("default" = "30s"))]

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::client::Client;
 use super::http1::FieldLines;
+use super::upgrade::Upgrade;
 
 /// The request's head as it will be sent, and the facts beside it. One per request, handed from step to step.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Exchange {
     pub host_name_length: usize,
     /// Fields about the client that are not among `headers` yet, see [`Self::complete_headers`].
     pub forwarded: Option<Arc<Forwarded>>,
+    /// The protocol that is to follow the response.
+    pub upgrade: Option<Upgrade>,
     /// Who asks.
     pub client: Client,
     /// The pattern of the route that was matched; none before that.

@@ -13,6 +13,6 @@ mod write;
 pub use framing::{Decoded, Decoder, Framing, FramingError};
 pub use head::{FieldLines, HeadError, HeadLimits, RequestHead, parse_request};
 pub use received::{Inbound, ReceivedBody};
-pub use roundtrip::{Answer, IdleConnections, Roundtrip, RoundtripError, SentRequest};
+pub use roundtrip::{Answer, Bounds, IdleConnections, Roundtrip, RoundtripError, SentRequest};
 pub use stream::{ReadHeadError, Stream};
 pub use write::{BodyEncoding, SentResponse, encode_data, encode_end, write_response_head};

@@ -114,6 +114,18 @@ pub fn write(workers: &[impl AsRef<WorkerMetrics>], facts: &Facts) -> String {
         sum(|w| w.accepted.read()),
     );
     page.single(
+        "cloudcup_tunnels",
+        "gauge",
+        "WebSockets and other tunnels that are open.",
+        sum(|w| w.tunnels.read()),
+    );
+    page.single(
+        "cloudcup_tunnels_opened_total",
+        "counter",
+        "WebSockets and other tunnels that were opened.",
+        sum(|w| w.opened_tunnels.read()),
+    );
+    page.single(
         "cloudcup_backend_connections_idle",
         "gauge",
         "Backend connections that wait for their next request.",

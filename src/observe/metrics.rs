@@ -114,6 +114,10 @@ pub struct WorkerMetrics {
     pub connections: Number,
     /// Client connections that were accepted.
     pub accepted: Number,
+    /// Tunnels that are open.
+    pub tunnels: Number,
+    /// Tunnels that were opened.
+    pub opened_tunnels: Number,
     /// TLS handshakes with clients.
     pub handshakes: HandshakeMetrics,
     /// Backend connections that wait for their next request.

@@ -69,11 +69,12 @@ enum End {
 
 impl Http1 {
     fn new(accepted: Accepted, session: Session) -> Self {
-        let (connection, protocols) = (accepted.connection(), accepted.protocols);
+        let (connection, protocols) = (accepted.connection(&session.drain), accepted.protocols);
         let inbound = Inbound {
             stream: Stream::new(accepted.transport),
             decoder: Decoder::new(Framing::Length(0), 0),
             awaits_continue: false,
+            awaits_switch: false,
             idle: Duration::ZERO,
         };
         Self { inbound: Rc::new(RefCell::new(inbound)), connection, session, protocols }
@@ -133,7 +134,10 @@ impl Http1 {
     /// Makes a request of its head; its body, if it has one, reads from this connection.
     fn begin(&self, head: RequestHead, bounds: &Bounds) -> Request<Body> {
         let mut inbound = self.inbound.borrow_mut();
-        inbound.decoder = Decoder::new(head.framing, bounds.head.bytes);
+        inbound.awaits_switch = head.upgrade.is_some();
+        // What follows an upgrade is the other protocol's, up to the end.
+        let framing = if inbound.awaits_switch { Framing::UntilClose } else { head.framing };
+        inbound.decoder = Decoder::new(framing, bounds.head.bytes);
         inbound.idle = bounds.timeouts.client_idle;
         let has_body = !inbound.decoder.is_done();
         inbound.awaits_continue = head.expects_continue && has_body;
@@ -145,6 +149,9 @@ impl Http1 {
         *request.uri_mut() = head.uri;
         *request.version_mut() = head.version;
         *request.headers_mut() = head.headers;
+        if let Some(upgrade) = head.upgrade {
+            request.extensions_mut().insert(upgrade);
+        }
         request
     }
 
@@ -184,7 +191,8 @@ impl Http1 {
     /// Ready when the client went away while nothing was expected of it.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let inbound = &mut *self.inbound.borrow_mut();
-        if inbound.decoder.is_done() { inbound.stream.poll_gone(cx) } else { Poll::Pending }
+        let is_waited_for = inbound.decoder.is_done() || inbound.awaits_switch;
+        if is_waited_for { inbound.stream.poll_gone(cx) } else { Poll::Pending }
     }
 
     /// Reads what is left of a request's body, where that is worth it. True when the next request can begin.

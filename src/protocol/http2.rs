@@ -32,6 +32,7 @@ struct Streams {
     activity: Rc<Activity>,
     /// How long a client may be silent in the middle of a body.
     idle: Duration,
+    tunnel_idle: Duration,
     most_fields: usize,
 }
 
@@ -51,6 +52,7 @@ pub(super) async fn serve(io: Transport, read: Bytes, connection: Connection, se
         connection,
         activity: Rc::clone(&activity),
         idle: timeouts.client_idle,
+        tunnel_idle: timeouts.tunnel_idle,
         most_fields,
     });
     let mut watch = Watch::new(activity, timeouts);
@@ -95,6 +97,7 @@ fn builder(settings: &Settings) -> Builder {
         .max_header_list_size(settings.head.bytes as u32)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(Some(LOCAL_RESETS))
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol();
     builder
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, Version};
 
+use crate::base::drain::Drain;
 use crate::message::Entrance;
 use crate::message::exchange::{Forwarded, field_value};
 use crate::message::tls::TlsSession;
@@ -29,6 +30,8 @@ pub struct Connection {
     pub entrance: Arc<Entrance>,
     /// Its TLS session; none in the clear.
     pub tls: Option<Arc<TlsSession>>,
+    /// Tells when it should end.
+    pub drain: Rc<Drain>,
     /// The peer's address as a field value: the same for every request.
     pub(super) peer_value: HeaderValue,
     /// The host that was asked for last. Clients seldom change it.
@@ -71,6 +74,7 @@ impl Connection {
         local: SocketAddr,
         entrance: Arc<Entrance>,
         tls: Option<Arc<TlsSession>>,
+        drain: Rc<Drain>,
     ) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         Self {
@@ -78,6 +82,7 @@ impl Connection {
             local,
             entrance,
             tls,
+            drain,
             peer_value: field_value(peer.ip().to_string()),
             host: RefCell::default(),
         }

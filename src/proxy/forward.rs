@@ -4,14 +4,17 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, StatusCode, header};
 use tokio::time::Instant;
 
+use super::tunnel::Tunnel;
 use super::{Connection, Failure, Interim, Reason, Settings};
-use crate::message::http1::{Answer, RoundtripError};
-use crate::message::{Body, Exchange, ResponseHead};
+use crate::message::http1::{Answer, Bounds, HeadError, RoundtripError};
+use crate::message::upgrade::websocket_accept;
+use crate::message::{Body, Exchange, ResponseHead, Roundtrip, Upgrade};
+use crate::observe::metrics::WorkerMetrics;
 use crate::upstream::connect::Ends;
-use crate::upstream::{Bounds, Cluster, ConnectError, Endpoint, Health, Line, Member, Pick, Pool, Pools};
+use crate::upstream::{Cluster, ConnectError, Endpoint, Health, Line, Member, Pick, Pool, Pools};
 
 /// What forwarding needs of its worker.
 pub(super) struct Forward<'a> {
@@ -20,6 +23,7 @@ pub(super) struct Forward<'a> {
     pub settings: &'a Settings,
     pub connection: &'a Connection,
     pub interim: &'a Interim,
+    pub metrics: &'a Arc<WorkerMetrics>,
 }
 
 /// What came of it, beside the response.
@@ -80,7 +84,9 @@ impl Forward<'_> {
         let endpoint = &member.endpoint;
         let (pool, timeouts) = (self.pools.of(endpoint, self.settings.pool_idle), &self.settings.timeouts);
         let oldest = Instant::now().checked_sub(timeouts.backend_keep_alive);
-        if let Some(line) = pool.take(endpoint, oldest) {
+        // Another protocol takes its connection to itself, unless HTTP/2 is all that the backend speaks.
+        let may_share = exchange.upgrade.is_none() || endpoint.dial.is_multiplexed();
+        if let Some(line) = pool.take(endpoint, may_share, oldest) {
             match self.exchange_on(line, &pool, endpoint, exchange, body).await {
                 // The backend may close what is unused; that our request was on its way is no failure of its.
                 Err(Missed { failure, body: untouched, .. }) if failure.reason == Reason::BackendClosed => {
@@ -93,7 +99,10 @@ impl Forward<'_> {
             }
         }
         let ends = Ends { source: exchange.client.address, destination: self.connection.local };
-        let opened = pool.open(endpoint, Some(ends), self.settings.head.bytes as u32, timeouts.connect).await;
+        let opened = match may_share {
+            true => pool.open(endpoint, Some(ends), self.settings.head.bytes as u32, timeouts.connect).await,
+            false => pool.open_single(endpoint, Some(ends), timeouts.connect).await,
+        };
         match opened {
             Ok(line) => self.exchange_on(line, &pool, endpoint, exchange, body).await,
             Err(error) => {
@@ -111,12 +120,24 @@ impl Forward<'_> {
         exchange: &Exchange,
         body: Body,
     ) -> Result<(ResponseHead, Body), Missed> {
-        let bounds = Bounds { head: self.settings.head, idle: self.settings.timeouts.backend_idle };
+        let timeouts = &self.settings.timeouts;
+        let bounds = Bounds {
+            head: self.settings.head,
+            idle: timeouts.backend_idle,
+            tunnel_idle: timeouts.tunnel_idle,
+        };
+        if exchange.upgrade.is_some() && !line.takes_upgrades(timeouts.connect).await {
+            let unfit = HeadError::Malformed("the backend takes no extended CONNECT");
+            return Err(Missed::new(RoundtripError::Invalid(unfit), None));
+        }
         let sent = line.send(exchange, body, endpoint, pool, bounds);
         let mut roundtrip = sent.map_err(|(error, body)| Missed::new(error, Some(body)))?;
         loop {
             match poll_fn(|cx| roundtrip.poll_answer(cx)).await {
                 Ok(Answer::Interim(response)) => self.pass_on(response),
+                Ok(Answer::Final(head)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    return self.switch(head, roundtrip, exchange).map_err(|error| Missed::new(error, None));
+                }
                 Ok(Answer::Final(head)) => return Ok((head, roundtrip.into_body())),
                 Err(error) => {
                     let is_safe = match error {
@@ -129,6 +150,29 @@ impl Forward<'_> {
                 }
             }
         }
+    }
+
+    /// Client and backend are about to speak another protocol.
+    fn switch(
+        &self,
+        mut head: ResponseHead,
+        roundtrip: Roundtrip,
+        exchange: &Exchange,
+    ) -> Result<(ResponseHead, Body), RoundtripError> {
+        let is_websocket = exchange.upgrade.as_ref().is_some_and(Upgrade::is_websocket);
+        if let Some(key) = exchange.headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_websocket) {
+            head.complete_headers();
+            let expected = websocket_accept(key);
+            match head.headers.get(header::SEC_WEBSOCKET_ACCEPT) {
+                Some(accept) if *accept == expected => {}
+                None if matches!(roundtrip, Roundtrip::Http2(_)) => {
+                    head.headers.insert(header::SEC_WEBSOCKET_ACCEPT, expected);
+                }
+                _ => return Err(RoundtripError::Invalid(HeadError::Malformed("bad sec-websocket-accept"))),
+            }
+        }
+        let body = Tunnel::open(roundtrip.into_body(), is_websocket, &self.connection.drain, self.metrics);
+        Ok((head, body))
     }
 
     /// 100 is between the client and the gateway, which has said it already; the others are for the client.

@@ -13,7 +13,7 @@ use super::normalise::{add_via, normalise, unreadable};
 use super::{Connection, Failure, Interim, Reason, ResponseBody, Rule, Settings, Snapshot, View};
 use crate::message::body::Meter;
 use crate::message::exchange::field_value;
-use crate::message::{Body, BodyError, Client, Exchange, Request, ResponseHead};
+use crate::message::{Body, BodyError, Client, Exchange, Request, ResponseHead, Upgrade};
 use crate::observe::metrics::WorkerMetrics;
 use crate::plugin::{ChainEnd, Origin};
 use crate::route::Lookup;
@@ -81,7 +81,7 @@ impl Proxy {
         let view = self.view();
         let mut finish = Finish::new(Rc::clone(&self.worker), Rc::clone(&view));
         let settings = &view.snapshot.settings;
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
 
         let mut exchange = match normalise(head, connection, settings) {
             Ok(exchange) => exchange,
@@ -94,6 +94,9 @@ impl Proxy {
             Ok(rule) => rule,
             Err(failure) => return fail(finish, exchange, &failure),
         };
+        if let Err(failure) = ignore_upgrade(rule, &mut exchange, &mut body) {
+            return fail(finish, exchange, &failure);
+        }
         // Should the client leave meanwhile, what is told of the request is told of this.
         finish.exchange = Some(exchange);
         let decided = {
@@ -145,6 +148,7 @@ impl Proxy {
             settings: &view.snapshot.settings,
             connection,
             interim,
+            metrics: &self.worker.metrics,
         };
         let cluster = &view.snapshot.clusters[rule.cluster];
         finish.cluster = Some(rule.cluster);
@@ -211,6 +215,22 @@ fn find_rule<'a>(
     Ok(rule)
 }
 
+/// A protocol that the route does not serve is not changed to: HTTP/1.1 lets that be passed over, and the client of an
+/// extended CONNECT has to be told.
+fn ignore_upgrade(rule: &Rule, exchange: &mut Exchange, body: &mut Body) -> Result<(), Failure> {
+    let is_served = |upgrade: &Upgrade| rule.upgrades.iter().any(|token| upgrade.is(token));
+    if exchange.upgrade.as_ref().is_none_or(is_served) {
+        return Ok(());
+    }
+    if exchange.client.version > Version::HTTP_11 {
+        let message = "this route does not change to the protocol that is asked for";
+        return Err(Failure::new(Reason::Connect, message));
+    }
+    exchange.upgrade = None;
+    *body = Body::Empty;
+    Ok(())
+}
+
 /// A body that says how large it is need not be read to be refused.
 fn is_too_large(body: &Body, settings: &Settings) -> bool {
     settings.request_body.is_some_and(|limit| body.size_hint().lower() > limit)
@@ -221,7 +241,8 @@ fn meter(body: Body, settings: &Settings, finish: &mut Finish) -> Body {
     if body.is_end_stream() {
         return body;
     }
-    let (body, meter) = Meter::install(body, settings.request_body);
+    let is_tunnel = finish.exchange.as_ref().is_some_and(|exchange| exchange.upgrade.is_some());
+    let (body, meter) = Meter::install(body, settings.request_body.filter(|_| !is_tunnel));
     finish.received = Some(meter);
     body
 }

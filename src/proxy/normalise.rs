@@ -36,7 +36,7 @@ pub(super) fn unreadable(connection: &Connection) -> Box<Exchange> {
     begin(head, connection)
 }
 
-fn begin(head: request::Parts, connection: &Connection) -> Box<Exchange> {
+fn begin(mut head: request::Parts, connection: &Connection) -> Box<Exchange> {
     let client = Client {
         address: connection.peer,
         version: head.version,
@@ -49,6 +49,7 @@ fn begin(head: request::Parts, connection: &Connection) -> Box<Exchange> {
         headers: head.headers,
         forwarded: None,
         host_name_length: 0,
+        upgrade: head.extensions.remove(),
         client,
         route: None,
         parameters: Vec::new(),

@@ -63,6 +63,8 @@ pub struct Rule {
     pub cluster: usize,
     /// Links to [`Snapshot::attachments`].
     pub plugins: Vec<Link>,
+    /// Protocols that its requests may change to, in lower case.
+    pub upgrades: Vec<String>,
 }
 
 /// What a request must have beside a matching pattern. All of them.
@@ -118,6 +120,7 @@ pub struct Timeouts {
     pub connect: Duration,
     pub backend_idle: Duration,
     pub backend_keep_alive: Duration,
+    pub tunnel_idle: Duration,
     pub drain: Duration,
 }
 

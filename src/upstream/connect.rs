@@ -98,9 +98,10 @@ pub enum ConnectError {
     Timeout(Duration),
 }
 
-/// Connects within `allowed`, name lookup and handshake included. May be dropped at any point.
+/// Connects for a protocol within `allowed`, name lookup and handshake included. May be dropped at any point.
 pub async fn connect(
     endpoint: &Endpoint,
+    protocol: Protocol,
     ends: Option<Ends>,
     allowed: Duration,
 ) -> Result<Connected, ConnectError> {
@@ -111,8 +112,8 @@ pub async fn connect(
             transport.write_all(&proxy_protocol::encode_v2(ends.source, ends.destination)).await?;
         }
         match (transport, &dial.tls) {
-            (Transport::Tcp(io), Some(tls)) => tls.shake_hands(io, endpoint, dial.protocol).await,
-            (transport, _) => Ok(Connected { transport, is_http2: dial.protocol == Protocol::H2c }),
+            (Transport::Tcp(io), Some(tls)) => tls.shake_hands(io, endpoint, protocol).await,
+            (transport, _) => Ok(Connected { transport, is_http2: protocol == Protocol::H2c }),
         }
     };
     within(allowed, connecting).await

@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use h2::ext::Protocol;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Uri, Version, header};
+use http::{HeaderValue, Method, Request, Uri, Version, header};
+use tokio::time::{Instant, sleep};
 
 use super::connect::SentHost;
 use super::{Endpoint, Place, Pool};
-use crate::message::http1::{self, HeadLimits, SentRequest, Stream};
+use crate::message::http1::{self, Bounds, SentRequest, Stream};
 use crate::message::{Body, Exchange, Roundtrip, grpc, http2};
+
+/// How often to look whether a backend's first frame has come.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// See the module.
 pub enum Line {
@@ -21,16 +26,21 @@ pub enum Line {
     Multiplexed(SendRequest<Bytes>, Place),
 }
 
-/// What holds for requests to a backend.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// How large a response's head may be.
-    pub head: HeadLimits,
-    /// How long a backend may be silent.
-    pub idle: Duration,
-}
-
 impl Line {
+    /// Whether another protocol can be asked for on it. A backend that speaks HTTP/2 says so in its first frame, which
+    /// may be on its way; it is waited for no longer than `allowed`.
+    pub async fn takes_upgrades(&self, allowed: Duration) -> bool {
+        let Self::Multiplexed(sender, _) = self else { return true };
+        let deadline = Instant::now() + allowed;
+        while !sender.is_extended_connect_protocol_enabled() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            sleep(LOOK).await;
+        }
+        true
+    }
+
     /// Begins to send. The body comes back where the connection turns out to take nothing.
     pub fn send(
         self,
@@ -48,18 +58,19 @@ impl Line {
                     host: endpoint.sent_host(),
                     headers: &exchange.headers,
                     lines: exchange.forwarded.as_deref().map_or(&[], |forwarded| &forwarded.lines),
+                    upgrade: exchange.upgrade.as_ref(),
                 };
                 // A connection that names its client is nobody else's.
                 let home = match endpoint.dial.sends_proxy_header {
                     true => Weak::new(),
                     false => Rc::downgrade(&pool.single),
                 };
-                let roundtrip = http1::Roundtrip::new(stream, &request, body, bounds.head, bounds.idle, home);
+                let roundtrip = http1::Roundtrip::new(stream, &request, body, bounds, home);
                 Ok(Roundtrip::Http1(Box::new(roundtrip)))
             }
             Self::Multiplexed(sender, place) => {
                 let request = request(exchange, endpoint);
-                let opened = http2::Roundtrip::open(sender, request, body, bounds.idle, Box::new(place));
+                let opened = http2::Roundtrip::open(sender, request, body, bounds, Box::new(place));
                 opened.map(|roundtrip| Roundtrip::Http2(Box::new(roundtrip)))
             }
         }
@@ -81,6 +92,11 @@ fn request(exchange: &Exchange, endpoint: &Endpoint) -> Request<()> {
     *request.method_mut() = exchange.method.clone();
     *request.uri_mut() = target(endpoint, host, &exchange.uri);
     *request.version_mut() = Version::HTTP_2;
+    if let Some(upgrade) = &exchange.upgrade {
+        headers.remove(header::SEC_WEBSOCKET_KEY);
+        *request.method_mut() = Method::CONNECT;
+        request.extensions_mut().insert(Protocol::from(upgrade.token().to_str().unwrap_or_default()));
+    }
     *request.headers_mut() = headers;
     request
 }

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::connect::{Connected, Ends};
+use super::connect::{Connected, Ends, Protocol};
 use super::multiplex::Multiplexed;
 use super::{ConnectError, Endpoint, EndpointId, Line, connect};
 use crate::base::transport::Transport;
@@ -90,11 +90,22 @@ impl Pools {
 }
 
 impl Pool {
-    /// A place on a connection that is there.
-    pub fn take(&self, endpoint: &Endpoint, oldest: Option<Instant>) -> Option<Line> {
-        let multiplexed = || self.multiplexed.take(&endpoint.dial);
+    /// A place on a connection that is there; one with others only where `may_share`.
+    pub fn take(&self, endpoint: &Endpoint, may_share: bool, oldest: Option<Instant>) -> Option<Line> {
+        let shared = if may_share { self.multiplexed.take(&endpoint.dial) } else { None };
         let single = || oldest.and_then(|oldest| self.single.take(oldest)).map(Line::Single);
-        multiplexed().map(|(sender, place)| Line::Multiplexed(sender, place)).or_else(single)
+        shared.map(|(sender, place)| Line::Multiplexed(sender, place)).or_else(single)
+    }
+
+    /// A connection for one request at a time, whatever else the backend takes.
+    pub async fn open_single(
+        &self,
+        endpoint: &Endpoint,
+        ends: Option<Ends>,
+        allowed: Duration,
+    ) -> Result<Line, Rc<ConnectError>> {
+        let connected = connect(endpoint, Protocol::H1, ends, allowed).await?;
+        Ok(single(connected.transport, endpoint))
     }
 
     /// A place on a new connection, within `allowed`. Where that will take several requests, all who want one wait for
@@ -110,11 +121,10 @@ impl Pool {
             if endpoint.dial.is_multiplexed() || self.is_multiplexed.get() {
                 self.opening(endpoint, head_size, allowed).ended().await?;
             } else {
-                let Connected { transport, is_http2 } = connect(endpoint, ends, allowed).await?;
+                let protocol = endpoint.dial.protocol;
+                let Connected { transport, is_http2 } = connect(endpoint, protocol, ends, allowed).await?;
                 if !is_http2 {
-                    let mut stream = Box::new(Stream::new(transport));
-                    stream.expires = endpoint.dial.most_age.map(|most| Instant::now() + most);
-                    return Ok(Line::Single(stream));
+                    return Ok(single(transport, endpoint));
                 }
                 self.is_multiplexed.set(true);
                 self.begin(transport, endpoint, head_size).await?;
@@ -136,7 +146,8 @@ impl Pool {
         let (pool, endpoint, ours) = (Rc::clone(self), Arc::clone(endpoint), Rc::clone(&opening));
         tokio::task::spawn_local(async move {
             let ended = async {
-                let Connected { transport, is_http2 } = connect(&endpoint, None, allowed).await?;
+                let Connected { transport, is_http2 } =
+                    connect(&endpoint, endpoint.dial.protocol, None, allowed).await?;
                 // A backend that has changed its mind is asked again, alone.
                 pool.is_multiplexed.set(is_http2);
                 if is_http2 { pool.begin(transport, &endpoint, head_size).await } else { Ok(()) }
@@ -158,4 +169,10 @@ impl Pool {
         let begun = self.multiplexed.add(transport, head_size, &endpoint.dial).await;
         begun.map_err(|error| ConnectError::Io(std::io::Error::other(error)))
     }
+}
+
+fn single(transport: Transport, endpoint: &Endpoint) -> Line {
+    let mut stream = Box::new(Stream::new(transport));
+    stream.expires = endpoint.dial.most_age.map(|most| Instant::now() + most);
+    Line::Single(stream)
 }

@@ -1,6 +1,7 @@
 //! A request as a plugin meets it, made the way that the gateway makes it of a client's bytes.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -25,7 +26,7 @@ pub(super) fn exchange(written: &written::Request, settings: &Settings) -> Resul
     let address = written.client.unwrap_or(CLIENT.into());
     let entrance = Entrance { listener: "root".into(), ..Entrance::default() };
     let (peer, local) = (SocketAddr::new(address, CLIENT_PORT), SocketAddr::new(address, GATEWAY_PORT));
-    let connection = Connection::new(peer, local, Arc::new(entrance), None);
+    let connection = Connection::new(peer, local, Arc::new(entrance), None, Rc::default());
     let mut exchange = normalise(head, &connection, settings).map_err(|(failure, _)| {
         (String::new(), format!("the gateway refuses this request: {}", failure.message))
     })?;

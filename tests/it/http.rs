@@ -17,6 +17,7 @@ mod responses;
 mod routing;
 mod timeouts;
 mod tls;
+mod tunnels;
 mod upstreams;
 
 use serde_json::{Value, json};

@@ -23,6 +23,8 @@ pub struct Rule {
     pub matches: Conditions,
     /// Index in [`Checked::upstreams`](super::Checked::upstreams).
     pub upstream: usize,
+    /// Protocols that may be changed to, in lower case.
+    pub upgrades: Vec<String>,
     /// In the order of the document.
     pub attachments: Vec<Attachment>,
 }

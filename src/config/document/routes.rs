@@ -31,6 +31,10 @@ pub(in crate::config) struct Rule {
     pub upstream: Option<String>,
     /// How one of `backends` is chosen. Default: the `strategy` of `http`.
     pub strategy: Option<Strategy>,
+    /// The protocols that a request may change its connection to (`Upgrade`, and extended CONNECT in HTTP/2 and HTTP/3).
+    /// Others are passed over. Default: `["websocket"]`.
+    #[schemars(extend("default" = ["websocket"]))]
+    pub upgrades: Option<Vec<Option<String>>>,
     /// The plugins that see the request, in this order, and the response, in the reverse order.
     pub plugins: Option<Vec<Option<Attachment>>>,
 }

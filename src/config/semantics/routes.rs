@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use http::HeaderName;
+
 use super::conditions;
 use super::plugins::Plugins;
 use super::upstreams::Upstreams;
@@ -15,6 +17,8 @@ use crate::route::Pattern;
 
 /// Nobody writes longer ones, and pointers that are longer help nobody.
 const LONGEST_PATTERN: usize = 2048;
+/// The protocol that every route may change to unless it says otherwise.
+const WEBSOCKET: &str = "websocket";
 
 /// What routes are checked against.
 pub(super) struct Routes<'a, 'e> {
@@ -66,7 +70,24 @@ impl Routes<'_, '_> {
         let upstream = self.upstream(at, written, upstream_name);
         let own = written.plugins.as_deref().unwrap_or_default();
         let attachments = self.plugins.attach_to_rule(&at.field("plugins"), own, self.report);
-        Some(Rule { matches, upstream: upstream?, attachments })
+        let upgrades = self.upgrades(&at.field("upgrades"), written.upgrades.as_deref());
+        Some(Rule { matches, upstream: upstream?, upgrades, attachments })
+    }
+
+    fn upgrades(&mut self, at: &Path<'_>, written: Option<&[Option<String>]>) -> Vec<String> {
+        let Some(written) = written else { return vec![WEBSOCKET.to_owned()] };
+        let mut upgrades = Vec::new();
+        for (index, token) in written.iter().enumerate() {
+            let Some(token) = token else { continue };
+            let is_token = HeaderName::from_bytes(token.as_bytes()).is_ok() && !token.starts_with("h2");
+            if is_token {
+                upgrades.push(token.to_ascii_lowercase());
+            } else {
+                let expected = "expected the name of a protocol other than HTTP/2, such as `websocket`";
+                self.report.unexpected(at.item(index), expected, token);
+            }
+        }
+        upgrades
     }
 
     fn upstream(&mut self, at: &Path<'_>, written: &written::Rule, own_name: String) -> Option<usize> {

@@ -51,6 +51,7 @@ fn timeouts(written: &written::Timeouts, report: &mut Report) -> Timeouts {
             &written.backend_keep_alive,
             default.backend_keep_alive,
         ),
+        tunnel_idle: read("tunnel_idle", &written.tunnel_idle, default.tunnel_idle),
         drain: read("drain", &written.drain, default.drain),
     }
 }

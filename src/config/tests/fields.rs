@@ -64,7 +64,7 @@ const fn case(
 }
 
 #[rustfmt::skip]
-const CASES: [Case; 133] = [
+const CASES: [Case; 135] = [
     case("$schema", "/$schema", r#""x""#, "1",
         "expected a string, found `1`"),
     case("root", "/root", r#""[::1]:0""#, r#""127.0.0.1""#,
@@ -151,6 +151,8 @@ const CASES: [Case; 133] = [
         "expected a string, found `60`"),
     case("Timeouts.backend_keep_alive", "/timeouts/backend_keep_alive", r#""60s""#, r#""forever""#,
         "expected a duration such as `250ms`, `10s`, `2m` or `1h`, found `forever`"),
+    case("Timeouts.tunnel_idle", "/timeouts/tunnel_idle", r#""24h""#, r#""25h""#,
+        "expected `1ms` to `24h`, found `25h`"),
     case("Timeouts.drain", "/timeouts/drain", r#""30s""#, r#""""#,
         "expected a duration such as `250ms`, `10s`, `2m` or `1h`, found an empty string"),
     case("Limits.head_size", "/limits/head_size", "1024", r#""2MiB""#,
@@ -239,6 +241,8 @@ const CASES: [Case; 133] = [
         "unknown upstream `game`"),
     case("Rule.strategy", "/routes/~1game~1*/0/strategy", r#""round-robin""#, r#""""#,
         "expected `round-robin`, found an empty string"),
+    case("Rule.upgrades", "/routes/~1game~1*/0/upgrades", "[]", r#"["h2c"]"#,
+        "expected the name of a protocol other than HTTP/2, such as `websocket`, found `h2c`"),
     case("Rule.plugins", "/routes/~1/plugins", "[]", r#"["header"]"#,
         "unknown plugin `header`"),
     case("Match.headers", "/routes/~1game~1*/0/match/headers", r#"{"a": "b c"}"#, r#"{"a b": "c"}"#,

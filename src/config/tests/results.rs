@@ -86,6 +86,7 @@ fn settings_are_as_written() {
             connect: Duration::from_millis(250),
             backend_idle: Duration::from_secs(120),
             backend_keep_alive: Duration::from_secs(45),
+            tunnel_idle: Duration::from_secs(7200),
             drain: Duration::from_secs(3600),
         }
     );

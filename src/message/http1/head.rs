@@ -11,6 +11,7 @@ use httparse::Header;
 use thiserror::Error;
 
 use super::Framing;
+use crate::message::Upgrade;
 pub use fields::FieldLines;
 use fields::{Control, collect};
 
@@ -76,6 +77,8 @@ pub struct RequestHead {
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue`.
     pub expects_continue: bool,
+    /// The protocol that the client would rather speak. Only requests without a body can ask for one.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// A response's head, as a backend sent it; hop-by-hop fields removed.
@@ -88,6 +91,8 @@ pub(super) struct ResponseHead {
     pub lines: FieldLines,
     pub framing: Framing,
     pub keep_alive: bool,
+    /// The protocol that a response with 101 agrees on.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// Finds the end of the head at the front of `buffer`: the position behind the empty line. `scanned` remembers how far
@@ -148,6 +153,9 @@ pub fn parse_request(head: &Bytes, limits: HeadLimits) -> Result<RequestHead, He
             framing,
             keep_alive: control.keep_alive(version),
             expects_continue: control.expects_continue && version == Version::HTTP_11,
+            upgrade: control
+                .upgrade(head, request.headers, version)
+                .filter(|_| framing == Framing::Length(0)),
         })
     })
 }
@@ -187,7 +195,8 @@ pub(super) fn parse_response(
         }
         let framing = if bodiless { Framing::Length(0) } else { framing.unwrap_or(Framing::UntilClose) };
         let keep_alive = control.keep_alive(version) && framing != Framing::UntilClose;
-        Ok(ResponseHead { status, headers, lines, framing, keep_alive })
+        let upgrade = control.upgrade(head, response.headers, version);
+        Ok(ResponseHead { status, headers, lines, framing, keep_alive, upgrade })
     })
 }
 

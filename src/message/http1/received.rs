@@ -21,6 +21,8 @@ pub struct Inbound {
     pub decoder: Decoder,
     /// The client waits for `100 Continue` before it sends the body.
     pub awaits_continue: bool,
+    /// The client waits to hear whether it may speak another protocol.
+    pub awaits_switch: bool,
     /// How long the client may be silent in the middle of a body.
     pub idle: Duration,
 }
@@ -38,7 +40,7 @@ impl ReceivedBody {
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.0.borrow().decoder.is_done()
+        self.0.borrow().is_done()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
@@ -47,6 +49,11 @@ impl ReceivedBody {
 }
 
 impl Inbound {
+    /// Whether nothing more is to come of the request.
+    pub fn is_done(&self) -> bool {
+        self.decoder.is_done() && !self.awaits_switch
+    }
+
     /// Takes the next piece of the body; the first one is what a waiting client is told to send it for.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.awaits_continue {
@@ -55,6 +62,10 @@ impl Inbound {
             if let Poll::Ready(Err(error)) = self.stream.poll_flush(cx) {
                 return Poll::Ready(Some(Err(error.into())));
             }
+        }
+        if self.awaits_switch {
+            // Whoever ends the wait is the task that polls this.
+            return Poll::Pending;
         }
         loop {
             match self.decoder.decode(&mut self.stream.input) {
@@ -65,6 +76,7 @@ impl Inbound {
                 Ok(Decoded::Incomplete) => {}
             }
             match self.stream.poll_fill(cx) {
+                Poll::Ready(Ok(0)) if self.decoder.end_of_input() => return Poll::Ready(None),
                 Poll::Ready(Ok(0)) => return Poll::Ready(Some(Err(BodyError::Closed))),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use http_body::{Body as _, Frame, SizeHint};
 use thiserror::Error;
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use super::head::{self, HeadError, HeadLimits};
 use super::stream::ReadHeadError;
 use super::write::write_request_head;
 use super::{BodyEncoding, Decoded, Decoder, Framing, Stream, encode_data, encode_end};
-use crate::message::{Body, BodyError, ResponseHead};
+use crate::message::{Body, BodyError, ResponseHead, Upgrade};
 
 /// Where a connection goes when its response has ended, with the moment from which it is unused.
 #[derive(Debug, Default)]
@@ -43,6 +43,19 @@ pub struct SentRequest<'a> {
     pub headers: &'a HeaderMap,
     /// More fields, as lines.
     pub lines: &'a [u8],
+    /// The protocol that is asked for.
+    pub upgrade: Option<&'a Upgrade>,
+}
+
+/// What holds for requests to a backend.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How large a response's head may be.
+    pub head: HeadLimits,
+    /// How long the backend may be silent.
+    pub idle: Duration,
+    /// How long a tunnel may be silent both ways.
+    pub tunnel_idle: Duration,
 }
 
 /// See the module.
@@ -51,13 +64,13 @@ pub struct Roundtrip {
     /// Gone once nothing more is to come over it.
     stream: Option<Box<Stream>>,
     method: Method,
-    limits: HeadLimits,
-    idle: Duration,
+    bounds: Bounds,
     request: Sending,
     response: Decoder,
     is_reusable: bool,
     /// An interim response came, so whatever happens now, the backend has answered.
     has_begun: bool,
+    upgrade: Option<Upgrade>,
     home: Weak<IdleConnections>,
 }
 
@@ -68,10 +81,24 @@ struct Sending {
     encoding: BodyEncoding,
     is_untouched: bool,
     is_done: bool,
+    tunnel: Tunnel,
     /// The backend takes no more of it. It may have said why, so that is no answer yet.
     failure: Option<io::Error>,
     /// The body failed while nobody asked for the response.
     broken: Option<BodyError>,
+}
+
+/// Whether the bytes behind the request's head are another protocol's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tunnel {
+    /// They are the request's body.
+    No,
+    /// They are, once the backend has agreed.
+    Awaited,
+    /// They are.
+    Open,
+    /// They have come to their end, and the backend was told.
+    Ended,
 }
 
 /// Why there is no response.
@@ -154,27 +181,37 @@ impl IdleConnections {
 }
 
 impl Roundtrip {
-    /// Prepares a request on a connection; nothing is sent before the first poll. `idle` bounds the backend's silence.
+    /// Prepares a request on a connection; nothing is sent before the first poll.
     pub fn new(
         mut stream: Box<Stream>,
         request: &SentRequest<'_>,
         body: Body,
-        limits: HeadLimits,
-        idle: Duration,
+        bounds: Bounds,
         home: Weak<IdleConnections>,
     ) -> Self {
-        let encoding = request_encoding(request.method, &body);
+        let (encoding, tunnel) = match request.upgrade {
+            Some(_) => (BodyEncoding::Close, Tunnel::Awaited),
+            None => (request_encoding(request.method, &body), Tunnel::No),
+        };
         write_request_head(&mut stream.output, request, encoding);
         let is_done = body.is_end_stream();
         Self {
             stream: Some(stream),
             method: request.method.clone(),
-            limits,
-            idle,
-            request: Sending { body, encoding, is_untouched: true, is_done, failure: None, broken: None },
-            response: Decoder::new(Framing::UntilClose, limits.bytes),
+            bounds,
+            request: Sending {
+                body,
+                encoding,
+                is_untouched: true,
+                is_done,
+                tunnel,
+                failure: None,
+                broken: None,
+            },
+            response: Decoder::new(Framing::UntilClose, bounds.head.bytes),
             is_reusable: false,
             has_begun: false,
+            upgrade: request.upgrade.cloned(),
             home,
         }
     }
@@ -190,7 +227,7 @@ impl Roundtrip {
             true => RoundtripError::Truncated,
             false => RoundtripError::Unanswered(sending.failure.take().unwrap_or(error)),
         };
-        match stream.poll_head(cx, self.limits.bytes) {
+        match stream.poll_head(cx, self.bounds.head.bytes) {
             Poll::Ready(Ok(Some(head))) => Poll::Ready(self.accept_head(&head)),
             Poll::Ready(Ok(None)) => {
                 Poll::Ready(Err(closed(&mut self.request, io::ErrorKind::UnexpectedEof.into())))
@@ -201,15 +238,15 @@ impl Roundtrip {
             Poll::Ready(Err(ReadHeadError::Head(error))) => Poll::Ready(Err(RoundtripError::Invalid(error))),
             Poll::Ready(Err(_)) => Poll::Ready(Err(RoundtripError::Truncated)),
             Poll::Pending if self.request.awaits_client(stream) => Poll::Pending,
-            Poll::Pending => stream.poll_silence(cx, self.idle).map(|()| Err(RoundtripError::Timeout)),
+            Poll::Pending => stream.poll_silence(cx, self.bounds.idle).map(|()| Err(RoundtripError::Timeout)),
         }
     }
 
     fn accept_head(&mut self, head: &Bytes) -> Result<Answer, RoundtripError> {
-        let head = head::parse_response(head, self.limits, &self.method).map_err(RoundtripError::Invalid)?;
-        // Nothing upgradable was asked for, so a backend that switches protocols is out of step.
+        let head =
+            head::parse_response(head, self.bounds.head, &self.method).map_err(RoundtripError::Invalid)?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(RoundtripError::Invalid(HeadError::Malformed("unasked switch of protocols")));
+            return self.switch(head).map(Answer::Final);
         }
         let mut response =
             ResponseHead { status: head.status, headers: head.headers, lines: Some(head.lines) };
@@ -222,10 +259,29 @@ impl Roundtrip {
             *interim.headers_mut() = response.headers;
             return Ok(Answer::Interim(interim));
         }
-        self.response = Decoder::new(head.framing, self.limits.bytes);
+        if self.request.tunnel == Tunnel::Awaited {
+            (self.request.tunnel, self.request.is_done) = (Tunnel::No, true);
+        }
+        self.response = Decoder::new(head.framing, self.bounds.head.bytes);
         self.is_reusable = head.keep_alive;
         self.release_if_done();
         Ok(Answer::Final(response))
+    }
+
+    /// From here on both bodies are the other protocol's, until both ends are closed.
+    fn switch(&mut self, head: head::ResponseHead) -> Result<ResponseHead, RoundtripError> {
+        let asked = self.upgrade.take().filter(|_| self.request.tunnel == Tunnel::Awaited);
+        let agreed = head.upgrade.zip(asked).filter(|(agreed, asked)| {
+            asked.token().as_bytes().eq_ignore_ascii_case(agreed.token().as_bytes())
+        });
+        let Some((agreed, _)) = agreed else {
+            return Err(RoundtripError::Invalid(HeadError::Malformed("unasked switch of protocols")));
+        };
+        self.request.tunnel = Tunnel::Open;
+        self.bounds.idle = self.bounds.tunnel_idle;
+        let mut headers = head.headers;
+        headers.insert(header::UPGRADE, agreed.token().clone());
+        Ok(ResponseHead { status: head.status, headers, lines: Some(head.lines) })
     }
 
     /// The request's body, where not a byte of it was taken yet, so that the request can be sent elsewhere.
@@ -266,7 +322,7 @@ impl Roundtrip {
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 Poll::Pending if self.request.awaits_client(stream) => return Poll::Pending,
                 Poll::Pending => {
-                    ready!(stream.poll_silence(cx, self.idle));
+                    ready!(stream.poll_silence(cx, self.bounds.idle));
                     return Poll::Ready(Some(Err(BodyError::Idle)));
                 }
             }
@@ -315,11 +371,15 @@ impl Sending {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Err(error));
         }
+        if self.tunnel == Tunnel::Awaited {
+            ready!(self.poll_flush(stream, cx));
+            return Poll::Pending;
+        }
         loop {
             if self.is_done || stream.output.has_chunk() {
                 ready!(self.poll_flush(stream, cx));
                 if self.is_done {
-                    return Poll::Ready(Ok(()));
+                    return self.poll_end(stream, cx).map(Ok);
                 }
             }
             self.is_untouched = false;
@@ -332,6 +392,16 @@ impl Sending {
                 Poll::Ready(frame) => self.encode(stream, frame.and_then(Result::ok)),
             }
         }
+    }
+
+    /// Whoever speaks another protocol is told of its end by the end of the bytes.
+    fn poll_end(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
+        if self.tunnel == Tunnel::Open {
+            // A backend that is gone already shows in the response.
+            let _ = ready!(stream.poll_shutdown(cx));
+            self.tunnel = Tunnel::Ended;
+        }
+        Poll::Ready(())
     }
 
     /// A backend that refuses a body answers and stops reading: what it says counts for more than our failed write, so
@@ -364,7 +434,7 @@ impl Sending {
 
     /// While the client is the slow one, the backend cannot be blamed for its silence.
     fn awaits_client(&self, stream: &mut Stream) -> bool {
-        let awaits = !self.is_done && !stream.has_unsent();
+        let awaits = !self.is_done && self.tunnel == Tunnel::No && !stream.has_unsent();
         if awaits {
             stream.progressed();
         }

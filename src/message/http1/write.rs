@@ -36,6 +36,9 @@ pub(super) fn write_request_head(output: &mut Output, request: &SentRequest<'_>,
         }
     }
     buffer.extend_from_slice(request.lines);
+    if let Some(upgrade) = request.upgrade {
+        put(buffer, &[b"connection: upgrade\r\nupgrade: ", upgrade.token().as_bytes(), b"\r\n"]);
+    }
     write_framing(buffer, encoding);
     buffer.extend_from_slice(b"\r\n");
 }

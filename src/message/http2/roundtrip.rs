@@ -5,18 +5,19 @@
 use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason, SendStream};
-use http::{Method, Request, Response, StatusCode};
+use h2::ext::Protocol;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, response};
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::received::Receiving;
 use crate::base::timer::Silence;
 use crate::message::body::Streamed;
-use crate::message::http1::{Answer, HeadError, RoundtripError};
+use crate::message::exchange::field_value;
+use crate::message::http1::{Answer, Bounds, HeadError, RoundtripError};
 use crate::message::{Body, BodyError, ResponseHead};
 
 /// See the module. Dropping it resets the stream if it is not at its end.
@@ -26,7 +27,9 @@ pub struct Roundtrip {
     awaited: ResponseFuture,
     response: Option<Receiving>,
     is_head: bool,
-    idle: Duration,
+    /// The protocol that is asked for.
+    upgrade: Option<HeaderValue>,
+    bounds: Bounds,
     silence: Silence,
     /// An interim response came, so whatever happens now, the backend has answered.
     has_begun: bool,
@@ -41,30 +44,36 @@ struct Sending {
     stream: SendStream<Bytes>,
     is_untouched: bool,
     is_done: bool,
+    /// Nothing of the body is sent before the backend has agreed to another protocol.
+    awaits_switch: bool,
+    is_tunnel: bool,
     /// The client is the one to do something next.
     awaits_client: bool,
     has_moved: bool,
 }
 
 impl Roundtrip {
-    /// Opens a stream. `sender` must be ready; `place` is kept for as long as the stream is. `idle` bounds the backend's
-    /// silence. The body comes back where no stream could be opened.
+    /// Opens a stream. `sender` must be ready; `place` is kept for as long as the stream is. The body
+    /// comes back where no stream could be opened.
     pub fn open(
         mut sender: SendRequest<Bytes>,
         request: Request<()>,
         body: Body,
-        idle: Duration,
+        bounds: Bounds,
         place: Box<dyn Any>,
     ) -> Result<Self, (RoundtripError, Body)> {
+        let protocol = request.extensions().get::<Protocol>();
+        let upgrade = protocol.map(|protocol| field_value(protocol.as_str()));
         let (is_head, is_done) = (request.method() == Method::HEAD, body.is_end_stream());
         match sender.send_request(request, is_done) {
             Err(error) => Err((unanswered(error), body)),
             Ok((awaited, stream)) => Ok(Self {
-                request: Sending::new(body, stream, is_done),
+                request: Sending::new(body, stream, is_done, upgrade.is_some()),
                 awaited,
                 response: None,
                 is_head,
-                idle,
+                upgrade,
+                bounds,
                 silence: Silence::default(),
                 has_begun: false,
                 _place: place,
@@ -91,15 +100,36 @@ impl Roundtrip {
         }
     }
 
-    fn accept(&mut self, response: Response<h2::RecvStream>) -> ResponseHead {
+    fn accept(&mut self, response: Response<RecvStream>) -> ResponseHead {
         self.silence.end();
         let (mut head, stream) = response.into_parts();
+        if let Some(upgrade) = self.upgrade.take() {
+            self.request.awaits_switch = false;
+            if head.status.is_success() {
+                return self.switch(head, stream, upgrade);
+            }
+            self.request.is_done = true;
+        }
         // A length that describes what a GET would have had is information; elsewhere it is framing.
         let describes_another = self.is_head || head.status == StatusCode::NOT_MODIFIED;
-        let told = head.headers.get(http::header::CONTENT_LENGTH).filter(|_| describes_another).cloned();
+        let told = head.headers.get(header::CONTENT_LENGTH).filter(|_| describes_another).cloned();
         self.response = Some(Receiving::new(&mut head.headers, stream));
-        head.headers.extend(told.map(|length| (http::header::CONTENT_LENGTH, length)));
+        head.headers.extend(told.map(|length| (header::CONTENT_LENGTH, length)));
         ResponseHead { status: head.status, headers: head.headers, lines: None }
+    }
+
+    /// From here on both bodies are the other protocol's, in the form of HTTP/1.1.
+    fn switch(
+        &mut self,
+        mut head: response::Parts,
+        stream: RecvStream,
+        upgrade: HeaderValue,
+    ) -> ResponseHead {
+        self.request.is_tunnel = true;
+        self.bounds.idle = self.bounds.tunnel_idle;
+        self.response = Some(Receiving::new(&mut head.headers, stream));
+        head.headers.insert(header::UPGRADE, upgrade);
+        ResponseHead { status: StatusCode::SWITCHING_PROTOCOLS, headers: head.headers, lines: None }
     }
 
     /// The request's body, where not a byte of it was taken yet, so that the request can be sent elsewhere.
@@ -109,14 +139,15 @@ impl Roundtrip {
 
     /// While the client is the slow one, the backend cannot be blamed for its silence.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let awaits_client = !self.request.is_done && self.request.awaits_client;
+        let request = &self.request;
+        let awaits_client = !request.is_done && !request.is_tunnel && request.awaits_client;
         if std::mem::take(&mut self.request.has_moved) || awaits_client {
             self.silence.end();
         }
         if awaits_client {
             return Poll::Pending;
         }
-        self.silence.poll(cx, self.idle)
+        self.silence.poll(cx, self.bounds.idle)
     }
 }
 
@@ -153,13 +184,25 @@ impl Streamed for Roundtrip {
 }
 
 impl Sending {
-    fn new(body: Body, stream: SendStream<Bytes>, is_done: bool) -> Self {
-        Self { body, stream, is_untouched: true, is_done, awaits_client: false, has_moved: false }
+    fn new(body: Body, stream: SendStream<Bytes>, is_done: bool, awaits_switch: bool) -> Self {
+        Self {
+            body,
+            stream,
+            is_untouched: true,
+            is_done,
+            awaits_switch,
+            is_tunnel: false,
+            awaits_client: false,
+            has_moved: false,
+        }
     }
 
     /// Moves the request on. Pending when the client or the backend has to do something first; an error is that of the
     /// request's own body.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        if self.awaits_switch {
+            return Poll::Pending;
+        }
         while !self.is_done {
             self.awaits_client = false;
             self.stream.reserve_capacity(1);

@@ -13,7 +13,7 @@ use http_body::{Body as _, Frame};
 use super::{Bounds, Http1};
 use crate::message::BodyError;
 use crate::message::http1::{
-    BodyEncoding, SentResponse, Stream, encode_data, encode_end, write_response_head,
+    BodyEncoding, Decoder, Framing, SentResponse, Stream, encode_data, encode_end, write_response_head,
 };
 use crate::proxy::ResponseBody;
 
@@ -24,6 +24,8 @@ struct Sending<'a> {
     encoding: BodyEncoding,
     idle: Duration,
     is_ended: bool,
+    /// Another protocol follows, whose client may end its half first.
+    is_tunnel: bool,
     /// The body broke off: what there is of it is still sent.
     failure: Option<BodyError>,
 }
@@ -54,12 +56,14 @@ impl Http1 {
         let (head, mut body) = response.into_parts();
         let lines = body.take_lines().unwrap_or_default();
         let encoding = encoding(method, version, head.status, &head.headers, &body);
+        let is_tunnel = head.status == StatusCode::SWITCHING_PROTOCOLS;
         let keep_alive = keep_alive
             && encoding != BodyEncoding::Close
             && !body.breaks_connection()
             && !self.inbound.borrow().awaits_continue
             && !self.session.drain.is_draining();
         let connection = match (keep_alive, version) {
+            _ if is_tunnel => Some("upgrade"),
             (false, _) => Some("close"),
             (true, Version::HTTP_10) => Some("keep-alive"),
             (true, _) => None,
@@ -68,13 +72,20 @@ impl Http1 {
             let mut inbound = self.inbound.borrow_mut();
             // From here on the final status is what a waiting client gets.
             inbound.awaits_continue = false;
+            if std::mem::take(&mut inbound.awaits_switch) {
+                match is_tunnel {
+                    true => inbound.idle = bounds.timeouts.tunnel_idle,
+                    // The next request follows.
+                    false => inbound.decoder = Decoder::new(Framing::Length(0), bounds.head.bytes),
+                }
+            }
             let output = &mut inbound.stream.output;
             let sent = SentResponse { status: head.status, headers: &head.headers, lines: lines.as_bytes() };
             write_response_head(output, version, &sent, encoding, connection);
         }
         let is_ended = *method == Method::HEAD || encoding == BodyEncoding::None;
         let idle = bounds.timeouts.client_idle;
-        let mut sending = Sending { http1: self, body, encoding, idle, is_ended, failure: None };
+        let mut sending = Sending { http1: self, body, encoding, idle, is_ended, is_tunnel, failure: None };
         let sent = poll_fn(|cx| sending.poll_send(cx)).await;
         if sent.is_err() || sending.failure.is_some() {
             sending.body.abort();
@@ -111,6 +122,9 @@ impl Sending<'_> {
                 }
                 Poll::Pending => {
                     ready!(self.poll_flush(cx))?;
+                    if self.is_tunnel {
+                        return Poll::Pending;
+                    }
                     return self.http1.poll_gone(cx).map(|()| Err(io::ErrorKind::ConnectionAborted.into()));
                 }
             }
@@ -157,6 +171,9 @@ fn encoding(
     headers: &HeaderMap,
     body: &ResponseBody,
 ) -> BodyEncoding {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return BodyEncoding::Close;
+    }
     let describes_another = headers.contains_key(header::CONTENT_LENGTH);
     if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || describes_another {
         return BodyEncoding::None;

@@ -6,17 +6,20 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, request};
 use http_body::{Body as _, Frame};
 
 use super::Streams;
 use super::watch::Activity;
-use crate::message::Body;
+use crate::message::exchange::field_value;
 use crate::message::http1::HeadError;
 use crate::message::http2::ReceivedBody;
+use crate::message::upgrade::complete_websocket;
+use crate::message::{Body, Upgrade};
 use crate::proxy::{Interim, ResponseBody};
 
 /// Serves a stream until it ends.
@@ -74,6 +77,10 @@ async fn answer(
 /// Takes away what HTTP/2 has of its own for framing, so that nothing downstream sees which version it was.
 fn begin(request: Request<RecvStream>, streams: &Streams) -> Request<Body> {
     let (mut head, stream) = request.into_parts();
+    let protocol = head.extensions.remove::<Protocol>();
+    if let Some(protocol) = protocol.filter(|_| head.method == Method::CONNECT) {
+        return connect(head, stream, &protocol, streams);
+    }
     let body = if stream.is_end_stream() {
         head.headers.remove(header::CONTENT_LENGTH);
         Body::Empty
@@ -87,10 +94,40 @@ fn begin(request: Request<RecvStream>, streams: &Streams) -> Request<Body> {
     Request::from_parts(head, body)
 }
 
+/// An extended CONNECT (RFC 8441) as the GET that it would be in HTTP/1.1.
+fn connect(
+    mut head: request::Parts,
+    stream: RecvStream,
+    protocol: &Protocol,
+    streams: &Streams,
+) -> Request<Body> {
+    let upgrade = Upgrade::new(field_value(protocol.as_str()));
+    if upgrade.is_websocket() {
+        complete_websocket(&mut head.headers);
+    }
+    head.headers.remove(header::CONTENT_LENGTH);
+    head.method = Method::GET;
+    head.extensions.insert(upgrade);
+    let body = ReceivedBody::new(&mut head.headers, stream, streams.tunnel_idle);
+    Request::from_parts(head, Body::Streamed(Box::new(body)))
+}
+
+/// Says by HTTP/2's means that another protocol follows.
+fn agree(response: &mut Response<ResponseBody>) {
+    *response.status_mut() = StatusCode::OK;
+    for name in [header::UPGRADE, header::SEC_WEBSOCKET_ACCEPT] {
+        response.headers_mut().remove(name);
+    }
+}
+
 /// Completes a response's head. True when no body follows it.
 fn end(mut response: Response<ResponseBody>, is_head: bool) -> (Response<ResponseBody>, bool) {
     if let Some(lines) = response.body_mut().take_lines() {
         lines.parse_into(response.headers_mut());
+    }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        agree(&mut response);
+        return (response, false);
     }
     let is_bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let is_ended = is_head || is_bodiless || response.body().is_end_stream();

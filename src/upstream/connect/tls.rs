@@ -75,6 +75,8 @@ pub enum Part {
 pub struct Tls {
     spec: TlsSpec,
     connector: TlsConnector,
+    /// For those who need HTTP/1.1 whatever else is spoken.
+    to_http1: TlsConnector,
 }
 
 impl fmt::Debug for Tls {
@@ -120,8 +122,12 @@ impl Tls {
                 builder.with_client_auth_cert(chain, key).map_err(unfit)?
             }
         };
-        config.alpn_protocols = spec.protocol.alpn().iter().map(|name| name.to_vec()).collect();
-        Ok(Arc::new(Self { spec, connector: TlsConnector::from(Arc::new(config)) }))
+        let mut connector = |protocol: Protocol| {
+            config.alpn_protocols = protocol.alpn().iter().map(|name| name.to_vec()).collect();
+            TlsConnector::from(Arc::new(config.clone()))
+        };
+        let (to_http1, connector) = (connector(Protocol::H1), connector(spec.protocol));
+        Ok(Arc::new(Self { spec, connector, to_http1 }))
     }
 
     pub(super) async fn shake_hands(
@@ -131,7 +137,8 @@ impl Tls {
         protocol: Protocol,
     ) -> Result<Connected, ConnectError> {
         let name = self.server_name(endpoint)?;
-        let stream = self.connector.connect(name, io).await.map_err(ConnectError::Tls)?;
+        let connector = if protocol == Protocol::H1 { &self.to_http1 } else { &self.connector };
+        let stream = connector.connect(name, io).await.map_err(ConnectError::Tls)?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         if protocol == Protocol::H2 && !is_http2 {
             return Err(ConnectError::Protocol);

@@ -7,6 +7,7 @@ use httparse::Header;
 
 use super::super::Framing;
 use super::HeadError;
+use crate::message::Upgrade;
 
 /// What a field is to whoever frames messages and forwards them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub(super) enum Kind {
     Connection,
     Expect,
     Host,
+    Upgrade,
     /// It concerns this connection, whether or not `connection` names it (RFC 9110, section 7.6.1).
     HopByHop,
     EndToEnd,
@@ -28,7 +30,8 @@ impl Kind {
             2 if is("te") => Self::HopByHop,
             4 if is("host") => Self::Host,
             6 if is("expect") => Self::Expect,
-            7 if is("trailer") || is("upgrade") => Self::HopByHop,
+            7 if is("upgrade") => Self::Upgrade,
+            7 if is("trailer") => Self::HopByHop,
             10 if is("connection") => Self::Connection,
             10 if is("keep-alive") => Self::HopByHop,
             14 if is("content-length") => Self::ContentLength,
@@ -89,6 +92,10 @@ pub(super) struct Control {
     pub has_other_expectation: bool,
     /// `connection` names fields beside its well-known options.
     pub nominates: bool,
+    /// `connection` says that `upgrade` is meant.
+    upgrades: bool,
+    /// How many fields `upgrade` there are.
+    upgrade_fields: usize,
 }
 
 /// The fields for the next hop.
@@ -137,6 +144,7 @@ impl Control {
             match Kind::of(field.name) {
                 Kind::EndToEnd | Kind::HopByHop => {}
                 Kind::Host => control.hosts += 1,
+                Kind::Upgrade => control.upgrade_fields += 1,
                 Kind::ContentLength => control.read_content_length(field.value)?,
                 Kind::TransferEncoding => control.read_transfer_encoding(field.value)?,
                 Kind::Connection => control.nominates |= control.read_connection(field.value),
@@ -183,6 +191,8 @@ impl Control {
                 self.keep_alive = true;
             } else if token.eq_ignore_ascii_case(b"close") {
                 self.close = true;
+            } else if token.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrades = true;
             } else {
                 nominated = true;
             }
@@ -200,6 +210,18 @@ impl Control {
             (false, Some(length)) => Ok(Some(Framing::Length(length))),
             (false, None) => Ok(None),
         }
+    }
+
+    /// The one protocol that is asked for or agreed on. A list of them counts for none: it is nobody's duty to change.
+    pub fn upgrade(&self, head: &Bytes, fields: &[Header<'_>], version: Version) -> Option<Upgrade> {
+        if !self.upgrades || self.upgrade_fields != 1 || version != Version::HTTP_11 {
+            return None;
+        }
+        let field = fields.iter().find(|field| Kind::of(field.name) == Kind::Upgrade)?;
+        let token = field.value.trim_ascii();
+        let is_one = !token.is_empty() && !token.iter().any(|byte| matches!(byte, b',' | b' ' | b'\t'));
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(token)).ok()?;
+        is_one.then(|| Upgrade::new(value))
     }
 
     pub fn keep_alive(&self, version: Version) -> bool {
