@@ -17,7 +17,7 @@ use crate::listener::ListenerSpec;
 use crate::message::http1::HeadLimits;
 use crate::observe::access_log::{Sink, Target};
 use crate::plugin::{Link, PluginEngine};
-use crate::proxy::{Conditions, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
+use crate::proxy::{Conditions, GrpcWeb, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
 use crate::route::Table;
 
 /// What a document is made into.
@@ -92,6 +92,7 @@ fn live_rule(rule: &config::Rule, plugins: &[Link]) -> Rule {
         cluster: rule.upstream,
         plugins: plugins.to_vec(),
         upgrades: rule.upgrades.clone(),
+        grpc_web: rule.grpc_web.as_ref().map(|web| GrpcWeb { origins: web.origins.clone() }),
     }
 }
 

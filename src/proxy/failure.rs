@@ -54,6 +54,8 @@ pub enum Reason {
     BackendClosed,
     /// The backend did not answer in time.
     BackendTimeout,
+    /// The client's own deadline passed.
+    Deadline,
     /// The backend's response is not HTTP/1.1.
     BackendInvalid,
 }
@@ -72,7 +74,7 @@ pub struct Failure {
 impl Reason {
     /// Those that a request can meet behind its request hooks, other plugins' faults aside: what response and finish
     /// hooks are told of.
-    pub const BEHIND_HOOKS: [Self; 11] = [
+    pub const BEHIND_HOOKS: [Self; 12] = [
         Self::BadBody,
         Self::BodyTooLarge,
         Self::BodyTimeout,
@@ -83,6 +85,7 @@ impl Reason {
         Self::BackendTlsFailed,
         Self::BackendClosed,
         Self::BackendTimeout,
+        Self::Deadline,
         Self::BackendInvalid,
     ];
 
@@ -115,6 +118,7 @@ impl Reason {
             Self::BackendTlsFailed => "backend-tls-failed",
             Self::BackendClosed => "backend-closed",
             Self::BackendTimeout => "backend-timeout",
+            Self::Deadline => "deadline-exceeded",
             Self::BackendInvalid => "backend-invalid-response",
         }
     }
@@ -138,7 +142,7 @@ impl Reason {
             Self::ConnectFailed | Self::BackendTlsFailed | Self::BackendClosed | Self::BackendInvalid => {
                 StatusCode::BAD_GATEWAY
             }
-            Self::ConnectTimeout | Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::ConnectTimeout | Self::BackendTimeout | Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 

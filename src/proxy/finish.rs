@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::forward::Attempts;
 use super::handle::Worker;
-use super::{Reason, View};
+use super::{Failure, GrpcWeb, Reason, View};
 use crate::base::immediate::immediate;
 use crate::message::body::Meter;
+use crate::message::grpc_web::Mode;
 use crate::message::http1::FieldLines;
 use crate::message::{Body, BodyError, Exchange};
 use crate::observe::access_log::Entry;
@@ -42,6 +43,10 @@ pub(super) struct Finish {
     pub status: StatusCode,
     pub origin: Origin,
     pub reason: Option<Reason>,
+    /// What a person reads of it.
+    pub message: Option<String>,
+    /// The form in which a gRPC-Web client is answered, and by which rule.
+    pub grpc_web: Option<(Mode, GrpcWeb)>,
     pub received: Option<Rc<Meter>>,
     sent: u64,
     is_complete: bool,
@@ -64,11 +69,19 @@ impl Finish {
             status: Reason::ClientClosed.status(),
             origin: Origin::Gateway,
             reason: Some(Reason::ClientClosed),
+            message: None,
+            grpc_web: None,
             received: None,
             sent: 0,
             is_complete: false,
             backend_failed: false,
         })
+    }
+
+    /// The gateway answers by itself.
+    pub fn blame(&mut self, failure: &Failure) {
+        (self.origin, self.reason) = (Origin::Gateway, Some(failure.reason));
+        self.message = Some(failure.message.clone());
     }
 
     fn tell_health(&self) {

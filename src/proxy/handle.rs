@@ -6,13 +6,17 @@ use std::sync::Arc;
 
 use http::{Response, Version, header};
 use http_body::Body as _;
+use tokio::time::Instant;
 
 use super::finish::Finish;
 use super::forward::Forward;
+use super::grpc::Deadline;
 use super::normalise::{add_via, normalise, unreadable};
 use super::{Connection, Failure, Interim, Reason, ResponseBody, Rule, Settings, Snapshot, View};
+use super::{grpc, grpc_web};
 use crate::message::body::Meter;
 use crate::message::exchange::field_value;
+use crate::message::grpc::is_grpc;
 use crate::message::{Body, BodyError, Client, Exchange, Request, ResponseHead, Upgrade};
 use crate::observe::metrics::WorkerMetrics;
 use crate::plugin::{ChainEnd, Origin};
@@ -97,6 +101,16 @@ impl Proxy {
         if let Err(failure) = ignore_upgrade(rule, &mut exchange, &mut body) {
             return fail(finish, exchange, &failure);
         }
+        if let Some(web) = &rule.grpc_web {
+            if let Some(answer) = grpc_web::preflight(web, &exchange) {
+                (finish.origin, finish.reason) = (Origin::Gateway, None);
+                exchange.response = Some(answer);
+                finish.exchange = Some(exchange);
+                return into_response(finish, Body::Empty);
+            }
+            finish.grpc_web = grpc_web::request(&mut exchange, &mut body).map(|mode| (mode, web.clone()));
+        }
+        let deadline = grpc::deadline(&exchange, finish.started);
         // Should the client leave meanwhile, what is told of the request is told of this.
         finish.exchange = Some(exchange);
         let decided = {
@@ -109,7 +123,11 @@ impl Proxy {
             }
             Ok(()) => {
                 let body = meter(body, settings, &mut finish);
-                self.forward(rule, body, connection, interim, &mut finish).await
+                let forwarding = self.forward(rule, body, connection, interim, &mut finish);
+                match deadline {
+                    None => forwarding.await,
+                    Some(deadline) => by(deadline, forwarding).await,
+                }
             }
             Err(end) => {
                 let (head, body);
@@ -118,7 +136,7 @@ impl Proxy {
             }
         };
         let (head, mut body) = outcome.unwrap_or_else(|failure| {
-            (finish.origin, finish.reason) = (Origin::Gateway, Some(failure.reason));
+            finish.blame(&failure);
             failure.response()
         });
         finish.exchange.as_mut().expect(LENT).answer(head);
@@ -215,6 +233,17 @@ fn find_rule<'a>(
     Ok(rule)
 }
 
+/// The answer of a backend, where it comes before the client gives up.
+async fn by(
+    deadline: Instant,
+    forwarding: impl Future<Output = Result<(ResponseHead, Body), Failure>>,
+) -> Result<(ResponseHead, Body), Failure> {
+    match tokio::time::timeout_at(deadline, forwarding).await {
+        Ok(answered) => answered.map(|(head, body)| (head, Deadline::install(body, deadline))),
+        Err(_) => Err(Failure::new(Reason::Deadline, "the deadline of the call passed")),
+    }
+}
+
 /// A protocol that the route does not serve is not changed to: HTTP/1.1 lets that be passed over, and the client of an
 /// extended CONNECT has to be told.
 fn ignore_upgrade(rule: &Rule, exchange: &mut Exchange, body: &mut Body) -> Result<(), Failure> {
@@ -279,7 +308,7 @@ async fn respond(view: &View, body: &mut Body, finish: &mut Finish) {
 
 /// A request that was refused before it had a chain.
 fn fail(mut finish: Box<Finish>, mut exchange: Box<Exchange>, failure: &Failure) -> Response<ResponseBody> {
-    (finish.origin, finish.reason) = (Origin::Gateway, Some(failure.reason));
+    finish.blame(failure);
     let (head, body) = failure.response();
     exchange.response = Some(head);
     finish.exchange = Some(exchange);
@@ -287,13 +316,23 @@ fn fail(mut finish: Box<Finish>, mut exchange: Box<Exchange>, failure: &Failure)
 }
 
 /// Step 8.
-fn into_response(mut finish: Box<Finish>, body: Body) -> Response<ResponseBody> {
+fn into_response(mut finish: Box<Finish>, mut body: Body) -> Response<ResponseBody> {
     let mut head = ResponseHead::default();
     if let Some(exchange) = &mut finish.exchange {
         head = exchange.response.take().unwrap_or_default();
         require_https(&mut head, &exchange.client);
     }
+    // What is told of the request is told in the terms of HTTP, whatever its client understands.
     finish.status = head.status;
+    let Finish { exchange: Some(exchange), origin, reason, message, grpc_web, .. } = &*finish else {
+        return Response::new(ResponseBody::new(None, body, finish));
+    };
+    if *origin != Origin::Backend && is_grpc(&exchange.headers) {
+        grpc::tell(&mut head, &mut body, *reason, message.as_deref());
+    }
+    if let Some((mode, web)) = grpc_web {
+        grpc_web::response(web, *mode, &exchange.headers, &mut head, &mut body);
+    }
     let mut response = Response::new(ResponseBody::new(head.lines, body, finish));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::network::IpNetwork;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::GrpcWeb;
+use crate::base::network::IpNetwork;
 use crate::message::http1::HeadLimits;
 use crate::message::tls::CertificateNames;
 use crate::observe::access_log::Sink;
@@ -65,6 +66,8 @@ pub struct Rule {
     pub plugins: Vec<Link>,
     /// Protocols that its requests may change to, in lower case.
     pub upgrades: Vec<String>,
+    /// Whether gRPC-Web is translated, and for whom.
+    pub grpc_web: Option<GrpcWeb>,
 }
 
 /// What a request must have beside a matching pattern. All of them.

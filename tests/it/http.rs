@@ -6,6 +6,7 @@ mod bodiless;
 mod drain;
 mod forwarded;
 mod framing;
+mod grpc;
 mod health;
 mod hops;
 mod http2;

@@ -25,8 +25,17 @@ pub struct Rule {
     pub upstream: usize,
     /// Protocols that may be changed to, in lower case.
     pub upgrades: Vec<String>,
+    /// Whether gRPC-Web is translated, and for whom.
+    pub grpc_web: Option<GrpcWeb>,
     /// In the order of the document.
     pub attachments: Vec<Attachment>,
+}
+
+/// Calls from pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrpcWeb {
+    /// Whose pages may call; `*` is anybody's.
+    pub origins: Vec<HeaderValue>,
 }
 
 /// What a request must have, all of it.

@@ -35,8 +35,19 @@ pub(in crate::config) struct Rule {
     /// Others are passed over. Default: `["websocket"]`.
     #[schemars(extend("default" = ["websocket"]))]
     pub upgrades: Option<Vec<Option<String>>>,
+    /// Translates gRPC-Web, as browsers speak it, to gRPC. The backends speak `h2` or `h2c`.
+    pub grpc_web: Option<GrpcWeb>,
     /// The plugins that see the request, in this order, and the response, in the reverse order.
     pub plugins: Option<Vec<Option<Attachment>>>,
+}
+
+/// Calls from pages by gRPC-Web, in both of its forms.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct GrpcWeb {
+    /// The origins of pages that may call, such as `https://app.example.com`, or `*` for any. Cloud Cup answers what
+    /// browsers ask beforehand (CORS). Default: none but the gateway's own.
+    pub origins: Option<Vec<Option<String>>>,
 }
 
 /// What a request must have, all of it.

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use http::HeaderName;
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue};
 
 use super::conditions;
 use super::plugins::Plugins;
 use super::upstreams::Upstreams;
 use super::written::{self, Document};
-use crate::config::checked::{Route, Rule};
+use crate::config::checked::{GrpcWeb, Route, Rule};
 use crate::config::diagnostic::{Part, Problem};
 use crate::config::path::Path;
 use crate::config::report::Report;
@@ -71,7 +72,23 @@ impl Routes<'_, '_> {
         let own = written.plugins.as_deref().unwrap_or_default();
         let attachments = self.plugins.attach_to_rule(&at.field("plugins"), own, self.report);
         let upgrades = self.upgrades(&at.field("upgrades"), written.upgrades.as_deref());
-        Some(Rule { matches, upstream: upstream?, upgrades, attachments })
+        let grpc_web = written.grpc_web.as_ref().map(|web| self.grpc_web(&at.field("grpc_web"), web));
+        Some(Rule { matches, upstream: upstream?, upgrades, grpc_web, attachments })
+    }
+
+    fn grpc_web(&mut self, at: &Path<'_>, written: &written::GrpcWeb) -> GrpcWeb {
+        let mut origins = Vec::new();
+        for (index, text) in written.origins.iter().flatten().enumerate() {
+            let Some(text) = text else { continue };
+            match HeaderValue::from_str(text) {
+                Ok(value) if text == "*" || is_origin(text) => origins.push(value),
+                _ => {
+                    let expected = "expected an origin such as `https://app.example.com`, or `*`";
+                    self.report.unexpected(at.field("origins").item(index), expected, text);
+                }
+            }
+        }
+        GrpcWeb { origins }
     }
 
     fn upgrades(&mut self, at: &Path<'_>, written: Option<&[Option<String>]>) -> Vec<String> {
@@ -116,6 +133,16 @@ impl Routes<'_, '_> {
             }
         }
     }
+}
+
+/// A scheme, a host and perhaps a port, as browsers write it (RFC 6454, section 6.2).
+fn is_origin(text: &str) -> bool {
+    let authority = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"));
+    authority.is_some_and(|(_, authority)| {
+        authority.parse::<Authority>().is_ok()
+            && !authority.contains('@')
+            && !text.contains(char::is_uppercase)
+    })
 }
 
 /// The name of the upstream that a rule has for itself.

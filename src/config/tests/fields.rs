@@ -64,7 +64,7 @@ const fn case(
 }
 
 #[rustfmt::skip]
-const CASES: [Case; 135] = [
+const CASES: [Case; 137] = [
     case("$schema", "/$schema", r#""x""#, "1",
         "expected a string, found `1`"),
     case("root", "/root", r#""[::1]:0""#, r#""127.0.0.1""#,
@@ -243,6 +243,10 @@ const CASES: [Case; 135] = [
         "expected `round-robin`, found an empty string"),
     case("Rule.upgrades", "/routes/~1game~1*/0/upgrades", "[]", r#"["h2c"]"#,
         "expected the name of a protocol other than HTTP/2, such as `websocket`, found `h2c`"),
+    case("Rule.grpc_web", "/routes/~1/grpc_web", "{}", "true",
+        "expected an object, found `true`"),
+    case("GrpcWeb.origins", "/routes/~1/grpc_web/origins", r#"["*"]"#, r#"["app.example.com"]"#,
+        "expected an origin such as `https://app.example.com`, or `*`, found `app.example.com`"),
     case("Rule.plugins", "/routes/~1/plugins", "[]", r#"["header"]"#,
         "unknown plugin `header`"),
     case("Match.headers", "/routes/~1game~1*/0/match/headers", r#"{"a": "b c"}"#, r#"{"a b": "c"}"#,

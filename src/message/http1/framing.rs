@@ -30,6 +30,9 @@ pub enum FramingError {
     /// A trailer field that does not parse, or too many of them.
     #[error("bad trailer section")]
     Trailers,
+    /// Text that is to be base64, and is not.
+    #[error("bad base64")]
+    Base64,
 }
 
 /// One step of decoding.

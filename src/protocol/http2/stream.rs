@@ -132,7 +132,8 @@ fn end(mut response: Response<ResponseBody>, is_head: bool) -> (Response<Respons
     let is_bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let is_ended = is_head || is_bodiless || response.body().is_end_stream();
     let length = response.body().size_hint().exact();
-    let length = length.filter(|length| !is_bodiless && (!is_head || *length > 0));
+    // That there is nothing, the end of the stream says as well.
+    let length = length.filter(|length| !is_bodiless && *length > 0);
     if let Some(length) = length {
         response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
     }

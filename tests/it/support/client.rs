@@ -60,6 +60,12 @@ pub fn feed(path: &str) -> (mpsc::Sender<Frame<Bytes>>, Request<Feed>) {
     (sender, Request::post(path).body(Feed(frames)).expect("a path"))
 }
 
+impl From<mpsc::Receiver<Frame<Bytes>>> for Feed {
+    fn from(frames: mpsc::Receiver<Frame<Bytes>>) -> Self {
+        Self(frames)
+    }
+}
+
 impl Body for Feed {
     type Data = Bytes;
     type Error = Infallible;
