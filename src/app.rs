@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::admin::{Admin, SocketError, Sources, default_socket, open_socket};
+use crate::base::address::ListenAddress;
 use crate::config::Checked;
 use crate::plugin::PluginEngine;
 use crate::reload::{
-    Counts, Current, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all, files, load,
-    warn_of_expiry,
+    Counts, Current, Inherited, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all,
+    files, load, warn_of_expiry,
 };
 use crate::snapshot::{self, Built, Running};
 use crate::upstream::Health;
@@ -28,7 +29,7 @@ use crate::worker::Worker;
 /// A gateway that serves.
 pub struct App {
     /// Where it listens, with the ports that it really has.
-    pub addresses: Vec<(String, SocketAddr)>,
+    pub addresses: Vec<(String, ListenAddress)>,
     /// The admin socket.
     pub socket: PathBuf,
     /// Where metrics and probes are served, where the document asks for that.
@@ -75,10 +76,12 @@ impl App {
         let (loaded, Built { snapshot, listeners }) = build(document.clone(), Arc::clone(&engine)).await?;
         let checked = Arc::clone(&loaded.checked);
         let count = worker_count(&checked);
-        let sockets = bind_all(listeners, &[], count).map_err(|problems| loaded.reject(&problems))?;
+        let inherited = Inherited::take();
+        let sockets =
+            bind_all(listeners, &[], count, &inherited).map_err(|problems| loaded.reject(&problems))?;
         let addresses = sockets.iter().map(|(spec, sockets)| {
-            let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
-            (spec.name().to_string(), bound.unwrap_or(spec.address))
+            let bound = sockets.first().and_then(|socket| socket.address().ok());
+            (spec.name().to_string(), bound.unwrap_or_else(|| spec.address.clone()))
         });
         let addresses = addresses.collect();
         let listener = open_admin_address(&checked).await?;
@@ -100,8 +103,15 @@ impl App {
             counts: Arc::clone(&counts),
             capabilities: Arc::clone(&capabilities),
         };
-        let mut reloader =
-            Reloader::new(document, engine, Arc::clone(&checked), Arc::clone(&current), workers, counts);
+        let mut reloader = Reloader::new(
+            document,
+            engine,
+            Arc::clone(&checked),
+            Arc::clone(&current),
+            workers,
+            counts,
+            inherited,
+        );
         reloader.begin(sockets).await.map_err(system("cannot listen"))?;
 
         let (reloads, waiting) = Requests::new();

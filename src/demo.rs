@@ -104,7 +104,9 @@ fn document_text(root: &str, socket: &std::path::Path, backends: &[SocketAddr]) 
 impl Demo {
     /// What a person can try.
     pub fn guide(&self) -> String {
-        let Some((_, root)) = self.app.addresses.first() else { return String::new() };
+        let Some(root) = self.app.addresses.first().and_then(|(_, address)| address.tcp()) else {
+            return String::new();
+        };
         let document = self.document.display();
         let socket = self.app.socket.display();
         let admin = self.app.admin.map(|address| address.to_string()).unwrap_or_default();

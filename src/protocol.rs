@@ -2,6 +2,8 @@
 
 mod http1;
 mod http2;
+pub mod http3;
+mod streams;
 
 pub use http1::{refuse, serve};
 
@@ -16,12 +18,14 @@ use crate::message::tls::TlsSession;
 use crate::proxy::{Connection, Proxy};
 
 /// Which protocols may be spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Protocols {
     /// HTTP/1.0 and HTTP/1.1.
     pub h1: bool,
     /// HTTP/2: by negotiation over TLS, in the clear with prior knowledge (RFC 9113, section 3.3).
     pub h2: bool,
+    /// HTTP/3, over QUIC on the same port.
+    pub h3: bool,
 }
 
 /// A connection that was accepted, after its TLS handshake where it has one.

@@ -9,7 +9,6 @@ mod outcome;
 mod source;
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,12 +18,13 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::config::{self, Checked, Diagnostic, Problem};
-use crate::listener::{ListenerSpec, bind};
+use crate::listener::{Bound, ListenerSpec, bind};
 use crate::plugin::PluginEngine;
 use crate::proxy::Snapshot;
 use crate::snapshot::{self, Built, Running};
 use crate::worker::Worker;
 
+pub use crate::listener::Inherited;
 pub use expiry::warn_of_expiry;
 pub use files::{Watch, files};
 pub use outcome::{Outcome, Report};
@@ -47,6 +47,7 @@ pub struct Reloader {
     current: Current,
     workers: Vec<Worker>,
     counts: Arc<Counts>,
+    inherited: Inherited,
 }
 
 /// How reloads have ended.
@@ -85,7 +86,7 @@ struct Ready {
     checked: Arc<Checked>,
     snapshot: Arc<Snapshot>,
     listeners: Vec<ListenerSpec>,
-    sockets: Vec<(ListenerSpec, Vec<TcpListener>)>,
+    sockets: Vec<(ListenerSpec, Vec<Bound>)>,
     warnings: Vec<Diagnostic>,
 }
 
@@ -98,17 +99,19 @@ impl Reloader {
         current: Current,
         workers: Vec<Worker>,
         counts: Arc<Counts>,
+        inherited: Inherited,
     ) -> Self {
-        Self { path, engine, running, listeners: Vec::new(), refused: None, current, workers, counts }
+        let (listeners, refused) = (Vec::new(), None);
+        Self { path, engine, running, listeners, refused, current, workers, counts, inherited }
     }
 
     /// Begins to listen, by one socket per worker for each listener.
-    pub async fn begin(&mut self, sockets: Vec<(ListenerSpec, Vec<TcpListener>)>) -> std::io::Result<()> {
+    pub async fn begin(&mut self, sockets: Vec<(ListenerSpec, Vec<Bound>)>) -> std::io::Result<()> {
         self.listeners = sockets.iter().map(|(spec, _)| spec.clone()).collect();
         self.listen(sockets).await
     }
 
-    async fn listen(&self, sockets: Vec<(ListenerSpec, Vec<TcpListener>)>) -> std::io::Result<()> {
+    async fn listen(&self, sockets: Vec<(ListenerSpec, Vec<Bound>)>) -> std::io::Result<()> {
         for (spec, sockets) in sockets {
             for (worker, socket) in self.workers.iter().zip(sockets) {
                 worker.listen(socket, spec.clone()).await?;
@@ -205,10 +208,10 @@ impl Reloader {
         &self,
         loaded: &Loaded,
         wanted: &[ListenerSpec],
-    ) -> Result<Vec<(ListenerSpec, Vec<TcpListener>)>, Outcome> {
+    ) -> Result<Vec<(ListenerSpec, Vec<Bound>)>, Outcome> {
         let open = &self.listeners;
         let new = wanted.iter().filter(|spec| !open.iter().any(|open| open.key() == spec.key()));
-        bind_all(new.cloned().collect(), open, self.workers.len())
+        bind_all(new.cloned().collect(), open, self.workers.len(), &self.inherited)
             .map_err(|problems| loaded.reject(&problems).into())
     }
 
@@ -263,12 +266,14 @@ pub fn bind_all(
     specs: Vec<ListenerSpec>,
     open: &[ListenerSpec],
     workers: usize,
-) -> Result<Vec<(ListenerSpec, Vec<TcpListener>)>, Vec<Problem>> {
+    inherited: &Inherited,
+) -> Result<Vec<(ListenerSpec, Vec<Bound>)>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut sockets = Vec::new();
     for spec in specs {
-        let is_shared = open.iter().any(|open| open.address.port() == spec.address.port());
-        match bind(spec.address, workers, is_shared) {
+        let port = |spec: &ListenerSpec| spec.address.tcp().map(|address| address.port());
+        let is_shared = port(&spec).is_some() && open.iter().any(|open| port(open) == port(&spec));
+        match bind(&spec.address, spec.protocols.h3, workers, is_shared, inherited) {
             Ok(bound) => sockets.push((spec, bound)),
             Err(error) => {
                 let pointer = match &**spec.name() {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tracing::error;
 
-use crate::listener::{Accept, ListenerKey, ListenerSpec};
+use crate::listener::{Accept, Bound, ListenerKey, ListenerSpec};
 use crate::observe::metrics::WorkerMetrics;
 use crate::proxy::{Proxy, Snapshot};
 use crate::upstream::Health;
@@ -37,7 +37,7 @@ pub struct Worker {
 #[derive(Debug)]
 enum Command {
     Publish(Arc<Snapshot>, oneshot::Sender<()>),
-    Listen(std::net::TcpListener, ListenerSpec, oneshot::Sender<io::Result<()>>),
+    Listen(Bound, ListenerSpec, oneshot::Sender<io::Result<()>>),
     Reconfigure(ListenerSpec),
     Unlisten(ListenerKey, Duration),
     Stop(Instant, oneshot::Sender<usize>),
@@ -70,7 +70,7 @@ impl Worker {
     }
 
     /// Accepts on `socket` from now on.
-    pub async fn listen(&self, socket: std::net::TcpListener, spec: ListenerSpec) -> io::Result<()> {
+    pub async fn listen(&self, socket: Bound, spec: ListenerSpec) -> io::Result<()> {
         let (done, told) = oneshot::channel();
         self.tell(Command::Listen(socket, spec, done)).await;
         told.await.unwrap_or_else(|_| Err(io::Error::other("the worker has stopped")))
@@ -176,11 +176,7 @@ async fn stop(listeners: HashMap<ListenerKey, Accept>, deadline: Instant) -> usi
 /// Ends a listener and its connections; those that are left at `deadline` are cut off and counted.
 async fn end(accept: Accept, deadline: Instant) -> usize {
     accept.stop();
-    let finished = async {
-        accept.finished().await;
-        accept.drain.finished().await;
-    };
-    if timeout_at(deadline, finished).await.is_ok() {
+    if timeout_at(deadline, accept.finished()).await.is_ok() {
         return 0;
     }
     accept.drain.abort()

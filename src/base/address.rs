@@ -9,6 +9,8 @@ use thiserror::Error;
 
 /// What the path of a socket is written behind.
 pub const UNIX: &str = "unix:";
+/// What the name of a socket is written behind that was opened by whoever started the gateway.
+pub const INHERITED: &str = "systemd:";
 
 /// Where a backend listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,6 +38,37 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => address.fmt(formatter),
             Self::Unix(path) => write!(formatter, "{UNIX}{}", path.display()),
+        }
+    }
+}
+
+/// Where the gateway itself listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// On the network.
+    Tcp(SocketAddr),
+    /// On a socket of this machine.
+    Unix(PathBuf),
+    /// On a socket of this name, which whoever started the gateway has opened (`sd_listen_fds(3)`).
+    Inherited(String),
+}
+
+impl ListenAddress {
+    /// The address on the network.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) | Self::Inherited(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(path) => write!(formatter, "{UNIX}{}", path.display()),
+            Self::Inherited(name) => write!(formatter, "{INHERITED}{name}"),
         }
     }
 }

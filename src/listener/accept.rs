@@ -7,18 +7,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tracing::{debug, warn};
+use tracing::{error, warn};
 
-use super::stop_accepting;
-use super::tls::{Refused, Secured, Tls};
+use super::greet::greet;
+use super::quic::Quic;
+use super::socket::{AsyncListening, Io};
+use super::tls::Tls;
+use super::{Bound, stop_accepting};
+use crate::base::address::ListenAddress;
 use crate::base::drain::Drain;
-use crate::base::transport::Transport;
+use crate::base::network::IpNetwork;
 use crate::message::Entrance;
 use crate::observe::metrics::WorkerMetrics;
-use crate::protocol::{Accepted, Protocols, Session, refuse, serve};
-use crate::proxy::{Failure, Proxy, Reason};
+use crate::protocol::{Accepted, Protocols, Session, serve};
+use crate::proxy::Proxy;
 
 /// How long connections whose handshake had begun may take to arrive once no more are let in.
 const LAST_CALL: Duration = Duration::from_millis(100);
@@ -31,13 +34,15 @@ const FULL: Duration = Duration::from_millis(5);
 #[derive(Debug, Clone)]
 pub struct ListenerSpec {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     /// What it speaks.
     pub protocols: Protocols,
     /// What its requests are told of it, its name among it.
     pub entrance: Arc<Entrance>,
     /// Its TLS; none in the clear.
     pub tls: Option<Arc<Tls>>,
+    /// Peers that say by the PROXY protocol whose connection it is; none where nobody does.
+    pub proxies: Option<Arc<[IpNetwork]>>,
 }
 
 impl PartialEq for ListenerSpec {
@@ -48,18 +53,21 @@ impl PartialEq for ListenerSpec {
             (None, None) => true,
             _ => false,
         };
-        let of = |spec: &Self| (spec.address, spec.protocols, Arc::clone(&spec.entrance));
-        same_tls && of(self) == of(other)
+        same_tls
+            && self.address == other.address
+            && self.protocols == other.protocols
+            && self.entrance == other.entrance
+            && self.proxies == other.proxies
     }
 }
 
 /// What tells one listener from another: its address, or where any free port will do, its name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenerKey {
-    /// An address with a port.
-    Address(SocketAddr),
-    /// A name, on an IP address.
-    Name(Arc<str>, IpAddr),
+    /// An address that is one listener's, and whether QUIC is spoken on it.
+    Address(ListenAddress, bool),
+    /// A name, on an IP address, and whether QUIC is spoken there.
+    Name(Arc<str>, IpAddr, bool),
 }
 
 impl ListenerSpec {
@@ -70,35 +78,57 @@ impl ListenerSpec {
 
     /// See [`ListenerKey`].
     pub fn key(&self) -> ListenerKey {
-        if self.address.port() == 0 {
-            ListenerKey::Name(Arc::clone(self.name()), self.address.ip())
-        } else {
-            ListenerKey::Address(self.address)
+        let has_quic = self.protocols.h3;
+        match &self.address {
+            ListenAddress::Tcp(any) if any.port() == 0 => {
+                ListenerKey::Name(Arc::clone(self.name()), any.ip(), has_quic)
+            }
+            address => ListenerKey::Address(address.clone(), has_quic),
         }
+    }
+
+    /// Whether a connection begins with the PROXY protocol. On a socket of this machine everybody is trusted who may open
+    /// it.
+    fn expects_header(&self, io: &Io, peer: SocketAddr) -> bool {
+        let is_trusted = |proxies: &Arc<[IpNetwork]>| {
+            matches!(io, Io::Unix(_)) || proxies.iter().any(|network| network.contains(peer.ip()))
+        };
+        self.proxies.as_ref().is_some_and(is_trusted)
     }
 }
 
 /// A listener in one worker.
-#[derive(Debug)]
 pub struct Accept {
     spec: Rc<RefCell<ListenerSpec>>,
     /// Its connections.
     pub drain: Rc<Drain>,
     stop: Rc<Notify>,
     stopped: Rc<Notify>,
+    quic: Option<Rc<Quic>>,
+    stop_quic: Rc<Notify>,
+    quic_stopped: Rc<Notify>,
 }
 
 impl Accept {
     /// Begins to accept. Must be called on a worker.
-    pub fn start(socket: std::net::TcpListener, spec: ListenerSpec, proxy: Proxy) -> io::Result<Self> {
+    pub fn start(bound: Bound, spec: ListenerSpec, proxy: Proxy) -> io::Result<Self> {
+        let (tls, spec) = (spec.tls.clone(), Rc::new(RefCell::new(spec)));
+        let drain = Rc::<Drain>::default();
+        let quic = bound.quic.zip(tls).map(|(socket, tls)| {
+            Quic::open(socket, &tls, Rc::clone(&spec), proxy.clone(), Rc::clone(&drain))
+        });
         let accept = Self {
-            spec: Rc::new(RefCell::new(spec)),
-            drain: Rc::default(),
+            spec,
+            drain,
             stop: Rc::default(),
             stopped: Rc::default(),
+            quic: quic.transpose()?,
+            stop_quic: Rc::default(),
+            quic_stopped: Rc::default(),
         };
+        accept.run_quic();
         let acceptor = Acceptor {
-            socket: TcpListener::from_std(socket)?,
+            socket: AsyncListening::open(bound.listening)?,
             spec: Rc::clone(&accept.spec),
             proxy,
             drain: Rc::clone(&accept.drain),
@@ -116,23 +146,45 @@ impl Accept {
 
     /// Serves connections that come from now on by another specification of the same address.
     pub fn reconfigure(&self, spec: ListenerSpec) {
+        if let (Some(quic), Some(tls)) = (&self.quic, &spec.tls)
+            && let Err(error) = quic.reconfigure(tls)
+        {
+            error!(listener = &**spec.name(), %error, "QUIC goes on as before");
+        }
         self.spec.replace(spec);
+    }
+
+    fn run_quic(&self) {
+        let (stop, stopped) = (Rc::clone(&self.stop_quic), Rc::clone(&self.quic_stopped));
+        match &self.quic {
+            None => stopped.notify_one(),
+            Some(quic) => {
+                let quic = Rc::clone(quic);
+                tokio::task::spawn_local(async move {
+                    quic.run(stop).await;
+                    stopped.notify_one();
+                });
+            }
+        }
     }
 
     /// Accepts what waits and then no more, and asks the connections to end.
     pub fn stop(&self) {
         self.stop.notify_one();
+        self.stop_quic.notify_one();
         self.drain.begin();
     }
 
-    /// Waits until it has stopped accepting.
+    /// Waits until it has stopped accepting, and its connections have ended.
     pub async fn finished(&self) {
         self.stopped.notified().await;
+        self.drain.finished().await;
+        self.quic_stopped.notified().await;
     }
 }
 
 struct Acceptor {
-    socket: TcpListener,
+    socket: AsyncListening,
     spec: Rc<RefCell<ListenerSpec>>,
     proxy: Proxy,
     drain: Rc<Drain>,
@@ -141,7 +193,7 @@ struct Acceptor {
 impl Acceptor {
     async fn run(&self) {
         loop {
-            while self.is_full() {
+            while is_full(&self.proxy) {
                 tokio::time::sleep(FULL).await;
             }
             match self.socket.accept().await {
@@ -157,7 +209,9 @@ impl Acceptor {
 
     /// Serves those who wait already, then lets go of the socket.
     async fn last_call(self) {
-        if let Err(error) = stop_accepting(&self.socket) {
+        if let AsyncListening::Tcp(socket) = &self.socket
+            && let Err(error) = stop_accepting(socket)
+        {
             warn!(listener = &**self.spec.borrow().name(), %error, "connections may be reset as the listener closes");
         }
         let deadline = tokio::time::Instant::now() + LAST_CALL;
@@ -168,90 +222,47 @@ impl Acceptor {
         }
     }
 
-    fn is_full(&self) -> bool {
-        let most = self.proxy.view().snapshot.settings.connections;
-        self.proxy.metrics().connections.read() >= most as u64
-    }
-
-    fn serve(&self, io: TcpStream, peer: SocketAddr) {
-        // A peer that is gone already shows in the first read.
-        let _ = io.set_nodelay(true);
+    fn serve(&self, io: Io, peer: SocketAddr) {
         let session = Session { proxy: self.proxy.clone(), drain: Rc::clone(&self.drain) };
-        let metrics = Arc::clone(self.proxy.metrics());
-        metrics.accepted.add(1);
-        metrics.connections.add(1);
-        let open = OpenConnection(Arc::clone(&metrics));
+        let open = OpenConnection::accepted(self.proxy.metrics());
         let spec = self.spec.borrow();
         let (entrance, protocols) = (Arc::clone(&spec.entrance), spec.protocols);
-        let local = io.local_addr().unwrap_or(spec.address);
+        let local = io.local().unwrap_or(peer);
         let accepted = move |transport| Accepted { transport, peer, local, entrance, tls: None, protocols };
-        match &spec.tls {
-            None => {
-                let accepted = accepted(Transport::Tcp(io));
-                self.drain.spawn(async move {
-                    serve(accepted, session).await;
-                    drop(open);
-                });
-            }
-            Some(tls) => {
-                let tls = Arc::clone(tls);
-                let allowed = self.proxy.view().snapshot.settings.timeouts.client_head;
-                self.drain.spawn(async move {
-                    // Only the handshake needs the room that it needs.
-                    match Box::pin(shake_hands(&tls, io, allowed, &metrics)).await {
-                        Shaken::Secured(Secured { transport, session: tls, protocols, .. }) => {
-                            let accepted = Accepted { tls: Some(tls), protocols, ..accepted(transport) };
-                            serve(accepted, session).await;
-                        }
-                        Shaken::Cleartext(io) => {
-                            let message = "this port speaks TLS: use https";
-                            let failure = Failure::new(Reason::Cleartext, message);
-                            Box::pin(refuse(accepted(Transport::Tcp(io)), session, &failure)).await;
-                        }
-                        Shaken::Closed => {}
-                    }
-                    drop(open);
-                });
-            }
+        let has_header = spec.expects_header(&io, peer);
+        if spec.tls.is_none() && !has_header {
+            let accepted = accepted(io.into());
+            self.drain.spawn(async move {
+                serve(accepted, session).await;
+                drop(open);
+            });
+            return;
         }
+        let tls = spec.tls.clone();
+        let allowed = self.proxy.view().snapshot.settings.timeouts.client_head;
+        self.drain.spawn(async move {
+            greet(io, accepted, has_header, tls, session, allowed).await;
+            drop(open);
+        });
     }
 }
 
-/// What came of a handshake.
-enum Shaken {
-    Secured(Secured),
-    Cleartext(TcpStream),
-    Closed,
-}
-
-/// A handshake that fails is the client's affair: it is counted, and told of only where somebody debugs.
-async fn shake_hands(tls: &Tls, io: TcpStream, allowed: Duration, metrics: &WorkerMetrics) -> Shaken {
-    let metrics = &metrics.handshakes;
-    match tokio::time::timeout(allowed, tls.accept(io)).await {
-        Ok(Ok(secured)) => {
-            let count = if secured.is_resumed { &metrics.resumed } else { &metrics.full };
-            count.add(1);
-            Shaken::Secured(secured)
-        }
-        Ok(Err(Refused::Cleartext(io))) => {
-            metrics.failed.add(1);
-            Shaken::Cleartext(io)
-        }
-        Ok(Err(Refused::Failed(error))) => {
-            metrics.failed.add(1);
-            debug!(%error, "TLS handshake failed");
-            Shaken::Closed
-        }
-        Err(_) => {
-            metrics.failed.add(1);
-            debug!("TLS handshake took longer than {allowed:?}");
-            Shaken::Closed
-        }
-    }
+/// Whether the worker has all the connections that it may have.
+pub(super) fn is_full(proxy: &Proxy) -> bool {
+    let most = proxy.view().snapshot.settings.connections;
+    proxy.metrics().connections.read() >= most as u64
 }
 
 /// Counted as long as it lives.
-struct OpenConnection(Arc<WorkerMetrics>);
+pub(super) struct OpenConnection(Arc<WorkerMetrics>);
+
+impl OpenConnection {
+    pub fn accepted(metrics: &Arc<WorkerMetrics>) -> Self {
+        metrics.accepted.add(1);
+        metrics.connections.add(1);
+        Self(Arc::clone(metrics))
+    }
+}
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {

@@ -1,20 +1,36 @@
 //! Opening listening sockets, and closing them without a reset.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::{fs, io};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::Inherited;
+use crate::base::address::ListenAddress;
+use crate::base::transport::Transport;
+use crate::protocol::http3::{Place, places};
 
 /// Connections that may wait to be accepted, per worker. The kernel has the last word (net.core.somaxconn).
 const BACKLOG: i32 = 4096;
+/// Who connects by a socket of this machine.
+const THIS_MACHINE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// Bytes of packets that may wait on a socket for QUIC, each way.
+const UDP_BUFFER: usize = 2 << 20;
 
 /// An address that cannot be listened on.
 #[derive(Debug, Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct BindError {
     /// Which.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     /// Why.
     #[source]
     pub source: io::Error,
@@ -24,6 +40,9 @@ impl BindError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self.source.kind() {
+            io::ErrorKind::AddrInUse if self.address.tcp().is_none() => {
+                Some("another process answers on that socket")
+            }
             io::ErrorKind::AddrInUse => Some("another process listens there; `ss -ltnp` tells which"),
             io::ErrorKind::PermissionDenied => Some(
                 "ports below 1024 need CAP_NET_BIND_SERVICE or a higher net.ipv4.ip_unprivileged_port_start",
@@ -34,18 +53,182 @@ impl BindError {
     }
 }
 
-/// Opens one socket per worker on `address`. A port of 0 becomes the same free port for all of them. `is_ours` says that
-/// this gateway has the port already, on an address that overlaps.
-pub fn bind(address: SocketAddr, workers: usize, is_ours: bool) -> Result<Vec<TcpListener>, BindError> {
-    let failed = |source| BindError { address, source };
+/// A listener's sockets in one worker.
+#[derive(Debug)]
+pub struct Bound {
+    /// For connections.
+    pub(super) listening: Listening,
+    /// For QUIC, where it is spoken.
+    pub(super) quic: Option<QuicSocket>,
+}
+
+/// A socket that accepts connections.
+#[derive(Debug)]
+pub(super) enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A socket for QUIC.
+#[derive(Debug)]
+pub(super) struct QuicSocket {
+    pub udp: UdpSocket,
+    pub place: Place,
+}
+
+/// The same on a worker's runtime.
+pub(super) enum AsyncListening {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+/// A connection that was accepted.
+pub(super) enum Io {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Bound {
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<ListenAddress> {
+        match &self.listening {
+            Listening::Tcp(socket) => socket.local_addr().map(ListenAddress::Tcp),
+            Listening::Unix(socket) => {
+                let address = socket.local_addr()?;
+                Ok(ListenAddress::Unix(address.as_pathname().unwrap_or(Path::new("")).into()))
+            }
+        }
+    }
+}
+
+impl Listening {
+    pub fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(socket) => socket.try_clone().map(Self::Tcp),
+            Self::Unix(socket) => socket.try_clone().map(Self::Unix),
+        }
+    }
+}
+
+impl AsyncListening {
+    pub fn open(listening: Listening) -> io::Result<Self> {
+        match listening {
+            Listening::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                tokio::net::TcpListener::from_std(socket).map(Self::Tcp)
+            }
+            Listening::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                tokio::net::UnixListener::from_std(socket).map(Self::Unix)
+            }
+        }
+    }
+
+    /// The next connection, and who it is from. Those who connect within the machine are this machine.
+    pub async fn accept(&self) -> io::Result<(Io, SocketAddr)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (io, peer) = socket.accept().await?;
+                // A peer that is gone already shows in the first read.
+                let _ = io.set_nodelay(true);
+                Ok((Io::Tcp(io), peer))
+            }
+            Self::Unix(socket) => Ok((Io::Unix(socket.accept().await?.0), THIS_MACHINE)),
+        }
+    }
+}
+
+impl Io {
+    /// Where it connected, on the network.
+    pub fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(io) => io.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl From<Io> for Transport {
+    fn from(io: Io) -> Self {
+        match io {
+            Io::Tcp(io) => Self::Tcp(io),
+            Io::Unix(io) => Self::Unix(io),
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(io) => Pin::new(io).poll_read(cx, buffer),
+            Self::Unix(io) => Pin::new(io).poll_read(cx, buffer),
+        }
+    }
+}
+
+/// Opens sockets for each worker on `address`, for QUIC too where `has_quic`. A port of 0 becomes the same free port for
+/// all of them. `is_ours` says that this gateway has the port already, on an address that overlaps.
+pub fn bind(
+    address: &ListenAddress,
+    has_quic: bool,
+    workers: usize,
+    is_ours: bool,
+    inherited: &Inherited,
+) -> Result<Vec<Bound>, BindError> {
+    let bound = match address {
+        ListenAddress::Tcp(address) => bind_network(*address, has_quic, workers, is_ours),
+        ListenAddress::Unix(path) => {
+            bind_path(path).and_then(|socket| shared(&Listening::Unix(socket), workers))
+        }
+        ListenAddress::Inherited(name) => inherited.open(name).and_then(|socket| shared(&socket, workers)),
+    };
+    bound.map_err(|source| BindError { address: address.clone(), source })
+}
+
+/// One socket, from which all workers take connections.
+fn shared(socket: &Listening, workers: usize) -> io::Result<Vec<Bound>> {
+    (0..workers).map(|_| Ok(Bound { listening: socket.try_clone()?, quic: None })).collect()
+}
+
+/// A socket that a dead process left is replaced.
+fn bind_path(path: &Path) -> io::Result<UnixListener> {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+        // If it cannot be removed, the bind says why.
+        let _ = fs::remove_file(path);
+    }
+    UnixListener::bind(path)
+}
+
+fn bind_network(
+    address: SocketAddr,
+    has_quic: bool,
+    workers: usize,
+    is_ours: bool,
+) -> io::Result<Vec<Bound>> {
+    let listeners = bind_tcp(address, workers, is_ours)?;
+    let bound = listeners[0].local_addr()?;
+    let mut places = if has_quic { places(workers)? } else { Vec::new() }.into_iter();
+    let sockets = listeners.into_iter().map(|tcp| {
+        let quic = |place| Ok::<_, io::Error>(QuicSocket { udp: open_udp(bound)?, place });
+        Ok(Bound { listening: Listening::Tcp(tcp), quic: places.next().map(quic).transpose()? })
+    });
+    sockets.collect()
+}
+
+fn bind_tcp(address: SocketAddr, workers: usize, is_ours: bool) -> io::Result<Vec<TcpListener>> {
     if address.port() != 0 && !is_ours {
         // Sockets that share an address would also share it with another gateway's: a first one that does not share
         // finds out whether somebody is there already.
-        drop(open(address, false).map_err(failed)?);
+        drop(open(address, false)?);
     }
-    let first = open(address, true).map_err(failed)?;
-    let bound = first.local_addr().map_err(failed)?;
-    let others = (1..workers).map(|_| open(bound, true).map_err(failed));
+    let first = open(address, true)?;
+    let bound = first.local_addr()?;
+    let others = (1..workers).map(|_| open(bound, true));
     std::iter::once(Ok(first)).chain(others).collect()
 }
 
@@ -62,6 +245,19 @@ fn open(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // A client that downloads has many packets under way. The kernel grants what it is configured to.
+    let _ = (socket.set_recv_buffer_size(UDP_BUFFER), socket.set_send_buffer_size(UDP_BUFFER));
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
     Ok(socket.into())
 }
 

@@ -115,6 +115,7 @@ pub struct ShownCertificate {
 pub struct Tls {
     spec: TlsSpec,
     config: Arc<ServerConfig>,
+    quic: Arc<ServerConfig>,
     resolver: Arc<Resolver>,
     shown: Vec<ShownCertificate>,
 }
@@ -175,7 +176,14 @@ impl Tls {
             not_after: certificate.not_after,
         });
         let shown = shown.collect();
-        Ok(Arc::new(Self { spec, config: Arc::new(config), resolver, shown }))
+        let mut quic = config.clone();
+        quic.alpn_protocols = vec![b"h3".to_vec()];
+        Ok(Arc::new(Self { spec, config: Arc::new(config), quic: Arc::new(quic), resolver, shown }))
+    }
+
+    /// What is spoken under QUIC (RFC 9001).
+    pub fn quic(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.quic)
     }
 
     /// The certificates, the default first.

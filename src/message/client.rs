@@ -27,6 +27,8 @@ pub struct Entrance {
     pub listener: Arc<str>,
     /// Where requests in the clear are sent; none where they are served.
     pub https_redirect: Option<HttpsRedirect>,
+    /// What `alt-svc` says in every response over TLS that is not HTTP/3's (RFC 7838).
+    pub alt_svc: Option<HeaderValue>,
     /// What `strict-transport-security` says in every response over TLS (RFC 6797).
     pub hsts: Option<HeaderValue>,
     /// Whether backends are told the client's certificate (RFC 9440).

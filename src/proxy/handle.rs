@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{Response, Version, header};
+use http::{HeaderValue, Response, Version, header};
 use http_body::Body as _;
 use tokio::time::Instant;
 
@@ -320,7 +320,7 @@ fn into_response(mut finish: Box<Finish>, mut body: Body) -> Response<ResponseBo
     let mut head = ResponseHead::default();
     if let Some(exchange) = &mut finish.exchange {
         head = exchange.response.take().unwrap_or_default();
-        require_https(&mut head, &exchange.client);
+        tell_of_listener(&mut head, &exchange.client);
     }
     // What is told of the request is told in the terms of HTTP, whatever its client understands.
     finish.status = head.status;
@@ -339,11 +339,16 @@ fn into_response(mut finish: Box<Finish>, mut body: Body) -> Response<ResponseBo
     response
 }
 
-/// Tells the client to come back over https only, where the document says so. In the clear that would be no use (RFC
+/// Tells the client to come back over https only, and that HTTP/3 is spoken, where the document says so. In the clear that would be no use (RFC
 /// 6797, section 7.2), and there is to be one such field.
-fn require_https(head: &mut ResponseHead, client: &Client) {
+fn tell_of_listener(head: &mut ResponseHead, client: &Client) {
     if let Some(hsts) = client.entrance.hsts.as_ref().filter(|_| client.tls.is_some()) {
         head.complete_headers();
         head.headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
+    let is_new = |_: &&HeaderValue| client.tls.is_some() && client.version < Version::HTTP_3;
+    if let Some(alternative) = client.entrance.alt_svc.as_ref().filter(is_new) {
+        head.complete_headers();
+        head.headers.insert(header::ALT_SVC, alternative.clone());
     }
 }

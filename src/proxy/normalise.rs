@@ -103,7 +103,7 @@ fn agree_on_authority(exchange: &mut Exchange, connection: &Connection) -> Resul
                 exchange.headers.insert(header::HOST, value);
             }
         }
-    } else if host.is_none() && exchange.client.version == Version::HTTP_2 {
+    } else if host.is_none() && exchange.client.version > Version::HTTP_11 {
         return Err(failure("neither :authority nor host is given"));
     }
     let Some(host) = exchange.headers.get(header::HOST) else {
@@ -122,7 +122,7 @@ fn make_path_safe(exchange: &mut Exchange) -> Result<(), Failure> {
     };
     let is_path = exchange.uri.path_and_query().is_some_and(|target| target.as_str().starts_with('/'));
     // Only the absolute form of HTTP/1.1 may come without a path (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
-    let may_be_empty = exchange.uri.authority().is_some() && exchange.client.version != Version::HTTP_2;
+    let may_be_empty = exchange.uri.authority().is_some() && exchange.client.version <= Version::HTTP_11;
     if !is_path && !may_be_empty {
         return Err(refused(&"it does not begin with `/`"));
     }
@@ -204,6 +204,7 @@ pub(super) fn add_via(headers: &mut HeaderMap, version: Version) {
     let element = match version {
         Version::HTTP_10 => "1.0 cloud-cup",
         Version::HTTP_2 => "2 cloud-cup",
+        Version::HTTP_3 => "3 cloud-cup",
         _ => "1.1 cloud-cup",
     };
     append_to_list(headers, header::VIA, &HeaderValue::from_static(element));

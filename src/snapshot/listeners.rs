@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use http::HeaderValue;
+
 use super::files;
 use crate::base::files::FileContent;
 use crate::config::{self, Checked, Problem, Secrets};
@@ -11,6 +13,7 @@ use crate::listener::ListenerSpec;
 use crate::listener::tls::{CertificateFiles, ClientAuthority, Fault, Part, Profile, Tls, TlsSpec};
 use crate::message::Entrance;
 use crate::message::client::HttpsRedirect;
+use crate::message::exchange::field_value;
 use crate::protocol::Protocols;
 use crate::proxy::Certificate;
 
@@ -33,10 +36,11 @@ pub(super) fn live(
             }
         };
         Some(ListenerSpec {
-            address: listener.address,
+            address: listener.address.clone(),
             protocols: protocols(listener),
             entrance: Arc::new(entrance(listener)),
             tls,
+            proxies: listener.proxies.as_ref().map(|proxies| proxies.as_slice().into()),
         })
     });
     live.collect()
@@ -56,7 +60,13 @@ pub(super) fn certificates(listeners: &[ListenerSpec]) -> Vec<Certificate> {
 }
 
 fn protocols(listener: &config::Listener) -> Protocols {
-    Protocols { h1: listener.protocols.h1, h2: listener.protocols.h2 }
+    Protocols { h1: listener.protocols.h1, h2: listener.protocols.h2, h3: listener.protocols.h3 }
+}
+
+/// Where HTTP/3 is spoken (RFC 7838). A port that is not known yet cannot be told.
+fn alternative(listener: &config::Listener) -> Option<HeaderValue> {
+    let address = listener.address.tcp().filter(|address| listener.protocols.h3 && address.port() != 0)?;
+    Some(field_value(format!("h3=\":{}\"; ma=86400", address.port())))
 }
 
 fn entrance(listener: &config::Listener) -> Entrance {
@@ -67,6 +77,7 @@ fn entrance(listener: &config::Listener) -> Entrance {
     Entrance {
         listener: listener.name.as_str().into(),
         https_redirect: listener.https_redirect.map(redirect),
+        alt_svc: alternative(listener),
         hsts: tls.and_then(|tls| tls.hsts.clone()),
         forwards_client_certificate: clients.is_some_and(|clients| clients.forward),
     }

@@ -56,12 +56,13 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
 ];
 
 /// Words that stand only in files whose paths begin like this.
-const ONLY_IN: [(&str, &[&str]); 9] = [
+const ONLY_IN: [(&str, &[&str]); 10] = [
     ("wasmtime", &["src/plugin"]),
     ("plugin::bindings", &["src/plugin"]),
-    ("rustls", &["src/listener/tls", "src/upstream/connect", "src/base/transport"]),
+    ("rustls", &["src/listener/tls", "src/upstream/connect", "src/base/transport", "src/protocol/http3"]),
     ("quinn", &["src/protocol/http3", "src/upstream/connect"]),
-    ("h3", &["src/protocol/http3", "src/upstream/connect"]),
+    ("h3::", &["src/protocol/http3", "src/upstream/connect"]),
+    ("h3_quinn", &["src/protocol/http3", "src/upstream/connect"]),
     // A worker hands on to its own proxy what the reloader published to it.
     (".publish(", &["src/reload", "src/worker.rs"]),
     // The one function that makes a response of a failure.

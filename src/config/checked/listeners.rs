@@ -1,11 +1,12 @@
 //! Where clients connect.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use http::{HeaderValue, StatusCode};
 
 use super::TlsProfile;
+use crate::base::address::ListenAddress;
+use crate::base::network::IpNetwork;
 
 /// An address that clients connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,13 +14,15 @@ pub struct Listener {
     /// Its name in the document; `root` for the field of that name.
     pub name: String,
     /// `[::]` is every address, IPv4 too.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     /// What is spoken there.
     pub protocols: Protocols,
     /// How TLS is spoken; none in the clear.
     pub tls: Option<Tls>,
     /// Where requests in the clear are sent.
     pub https_redirect: Option<HttpsRedirect>,
+    /// Peers that say by the PROXY protocol whose connection it is; none where nobody does.
+    pub proxies: Option<Vec<IpNetwork>>,
 }
 
 /// What clients of a listener may speak; at least one.
@@ -29,6 +32,8 @@ pub struct Protocols {
     pub h1: bool,
     /// HTTP/2: by negotiation over TLS, with prior knowledge in the clear.
     pub h2: bool,
+    /// HTTP/3, over TLS only.
+    pub h3: bool,
 }
 
 /// How a listener speaks TLS.

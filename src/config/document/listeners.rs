@@ -10,16 +10,30 @@ use super::DurationText;
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Listener {
     /// The address and port: `127.0.0.1:8080`, `[::1]:8080`, or `:8080` for every address of the machine. Port 0 takes a
-    /// free one.
+    /// free one. Or a socket of this machine, `unix:/run/cup.sock`, whose clients count as `127.0.0.1`; or
+    /// `systemd:NAME`, a socket of that name that systemd has opened (`FileDescriptorName`).
     #[schemars(required)]
     pub address: Option<String>,
-    /// The protocols that clients may speak: `h1` and `h2c` without `tls`, `h1` and `h2` with it. Default: both.
+    /// The protocols that clients may speak: `h1` and `h2c` without `tls`, `h1`, `h2` and `h3` with it. With `h3` the port is
+    /// opened for UDP too, and clients of the others are told of it (`Alt-Svc`). Default: all of them but `h3`.
     #[schemars(length(min = 1))]
     pub protocols: Option<Vec<Option<Protocol>>>,
     /// Makes this a listener for TLS.
     pub tls: Option<Tls>,
+    /// Takes the address of the client from the PROXY protocol, version 1 or 2.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Answers every request with a redirect to the same resource under `https`. Not with `tls`.
     pub https_redirect: Option<HttpsRedirect>,
+}
+
+/// Load balancers in front that say whose connection it is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ProxyProtocol {
+    /// Who is believed, as IP addresses or networks (`10.0.0.0/8`): their connections must begin with the protocol, and
+    /// those of others must not. On a socket of this machine everybody is believed.
+    #[schemars(required)]
+    pub trusted: Option<Vec<Option<String>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -32,6 +46,8 @@ pub(in crate::config) enum Protocol {
     H2,
     /// HTTP/2 without TLS, by prior knowledge.
     H2c,
+    /// HTTP/3 over QUIC.
+    H3,
 }
 
 /// How TLS is spoken. Certificates are read again when their files change.

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::written::{Document, Listener as Written, Protocol};
-use super::{Environment, names, tls};
+use super::{Environment, names, settings, tls};
+use crate::base::address::{INHERITED, ListenAddress, UNIX};
 use crate::config::checked::{Listener, Protocols, Tls};
 use crate::config::diagnostic::{Part, Problem};
 use crate::config::path::Path;
@@ -11,6 +12,9 @@ use crate::config::report::Report;
 
 /// The name of the listener that the field `root` makes.
 const ROOT: &str = "root";
+
+/// What is spoken where nothing is said of it.
+const UNSAID: Protocols = Protocols { h1: true, h2: true, h3: false };
 
 /// The listeners, and the address for admin.
 pub(super) fn check(
@@ -32,9 +36,15 @@ pub(super) fn check(
         listeners.extend(sockets.listener(&at.field(name), name, written.as_ref()));
     }
     let admin = document.admin.as_ref().and_then(|admin| admin.listen.as_ref());
-    let admin =
-        admin.and_then(|text| sockets.claim(&Path::ROOT.field("admin").field("listen"), "`admin`", text));
-    (listeners, admin)
+    let at = Path::ROOT.field("admin");
+    let admin = admin.and_then(|text| sockets.claim(&at.field("listen"), "`admin`", text));
+    if admin.as_ref().is_some_and(|address| address.tcp().is_none()) {
+        report.add(
+            Problem::error(at.field("listen").pointer(), "expected an address with a port")
+                .hint("the path of a socket is given as `admin.socket`"),
+        );
+    }
+    (listeners, admin.and_then(|address| address.tcp()))
 }
 
 fn report_absence(document: &Document, report: &mut Report) {
@@ -64,7 +74,7 @@ fn report_ssl_for_nobody(document: &Document, report: &mut Report) {
 /// The sockets that are spoken for.
 struct Sockets<'r> {
     /// By whom, in the words of a message, and where.
-    taken: Vec<(String, SocketAddr)>,
+    taken: Vec<(String, ListenAddress)>,
     environment: &'r Environment<'r>,
     report: &'r mut Report,
 }
@@ -72,8 +82,8 @@ struct Sockets<'r> {
 impl Sockets<'_> {
     fn root(&mut self, text: &str, tls: Option<Tls>) -> Option<Listener> {
         let address = self.claim(&Path::ROOT.field("root"), "`root`", text)?;
-        let protocols = Protocols { h1: true, h2: true };
-        Some(Listener { name: ROOT.to_owned(), address, protocols, tls, https_redirect: None })
+        let (protocols, name) = (UNSAID, ROOT.to_owned());
+        Some(Listener { name, address, protocols, tls, https_redirect: None, proxies: None })
     }
 
     fn listener(&mut self, at: &Path<'_>, name: &str, written: Option<&Written>) -> Option<Listener> {
@@ -88,29 +98,66 @@ impl Sockets<'_> {
         if tls.is_some() && written.https_redirect.is_some() {
             self.report.error(at.field("https_redirect"), "a listener with `tls` serves https already");
         }
-        Some(Listener {
-            name: name.to_owned(),
-            address,
-            protocols: protocols(at, written, self.report),
-            tls,
-            https_redirect: written.https_redirect.as_ref().map(tls::https_redirect),
-        })
+        let protocols = protocols(at, written, self.report);
+        self.refuse_without_network(at, &address, tls.is_some(), protocols);
+        let proxies = written.proxy_protocol.as_ref().map(|written| {
+            let at = at.field("proxy_protocol");
+            let at = at.field("trusted");
+            let networks = written.trusted.iter().flatten().enumerate();
+            let network = |(index, text): (usize, &Option<String>)| {
+                settings::network(&at.item(index), text.as_ref()?, self.report)
+            };
+            networks.filter_map(network).collect()
+        });
+        let https_redirect = written.https_redirect.as_ref().map(tls::https_redirect);
+        Some(Listener { name: name.to_owned(), address, protocols, tls, https_redirect, proxies })
+    }
+
+    /// What needs a port.
+    fn refuse_without_network(
+        &mut self,
+        at: &Path<'_>,
+        address: &ListenAddress,
+        has_tls: bool,
+        protocols: Protocols,
+    ) {
+        if matches!(address, ListenAddress::Unix(_)) && has_tls {
+            self.report.error(at.field("tls"), "TLS is not spoken over a socket of this machine");
+        } else if address.tcp().is_none() && protocols.h3 {
+            self.report.error(at.field("protocols"), "HTTP/3 needs an address with a port");
+        }
     }
 
     /// Reads an address and takes it, unless another has it.
-    fn claim(&mut self, at: &Path<'_>, who: &str, text: &str) -> Option<SocketAddr> {
-        let Some(address) = parse_address(text) else {
+    fn claim(&mut self, at: &Path<'_>, who: &str, text: &str) -> Option<ListenAddress> {
+        let Some(address) = parse_listen_address(text, self.environment) else {
             let expected = "expected an address and a port such as `127.0.0.1:8080`, `[::1]:8080` or `:8080`";
             self.report.unexpected_with(at, expected, text, hint(text));
             return None;
         };
-        if let Some((other, _)) = self.taken.iter().find(|(_, taken)| overlap(*taken, address)) {
+        let is_taken = |taken: &ListenAddress| match (taken.tcp(), address.tcp()) {
+            (Some(one), Some(other)) => overlap(one, other),
+            _ => *taken == address,
+        };
+        if let Some((other, _)) = self.taken.iter().find(|(_, taken)| is_taken(taken)) {
             self.report.error(at, format!("address overlaps with that of {other}"));
             return None;
         }
-        self.taken.push((who.to_owned(), address));
+        self.taken.push((who.to_owned(), address.clone()));
         Some(address)
     }
+}
+
+/// A path is relative to the folder of the document.
+fn parse_listen_address(text: &str, environment: &Environment<'_>) -> Option<ListenAddress> {
+    let is_given = |text: &&str| !text.is_empty() && !text.contains('\0');
+    if let Some(path) = text.strip_prefix(UNIX) {
+        return Some(ListenAddress::Unix(environment.directory.join(Some(path).filter(is_given)?)));
+    }
+    if let Some(name) = text.strip_prefix(INHERITED) {
+        return Some(ListenAddress::Inherited(Some(name).filter(is_given)?.to_owned()));
+    }
+    parse_address(text).map(ListenAddress::Tcp)
 }
 
 /// HTTP/2 has one name with TLS and another without, as the two begin differently.
@@ -119,17 +166,33 @@ fn protocols(at: &Path<'_>, written: &Written, report: &mut Report) -> Protocols
         Some(_) => (Protocol::H2, Protocol::H2c, "over TLS HTTP/2 is `h2`"),
         None => (Protocol::H2c, Protocol::H2, "without `tls` HTTP/2 is `h2c`"),
     };
-    let Some(protocols) = &written.protocols else { return Protocols { h1: true, h2: true } };
+    let Some(protocols) = &written.protocols else { return UNSAID };
     if written.tls.is_none() && report.has_lost(at, "tls") {
-        return Protocols { h1: true, h2: true };
+        return UNSAID;
     }
     let list = at.field("protocols");
-    for (index, _) in protocols.iter().enumerate().filter(|(_, protocol)| **protocol == Some(other)) {
+    for (index, protocol) in protocols.iter().enumerate() {
+        let hint = match protocol {
+            Some(protocol) if *protocol == other => hint,
+            Some(Protocol::H3) if written.tls.is_none() => {
+                "HTTP/3 is always over TLS: give the listener `tls`"
+            }
+            _ => continue,
+        };
         let message = "this protocol is not spoken here";
         report.add(Problem::error(list.item(index).pointer(), message).hint(hint));
     }
     let allows = |protocol| protocols.contains(&Some(protocol));
-    Protocols { h1: allows(Protocol::H1), h2: allows(h2) }
+    report_streams_alone(&list, allows(Protocol::H3), allows(Protocol::H1) || allows(h2), report);
+    Protocols { h1: allows(Protocol::H1), h2: allows(h2), h3: allows(Protocol::H3) }
+}
+
+/// Clients find HTTP/3 by being told over another version.
+fn report_streams_alone(list: &Path<'_>, has_h3: bool, has_others: bool, report: &mut Report) {
+    if has_h3 && !has_others {
+        let problem = Problem::error(list.pointer(), "`h3` alone: no client would find it");
+        report.add(problem.hint("add `h1` or `h2`, over which clients are told of it"));
+    }
 }
 
 /// `:8080` is every address of the machine, IPv4 and IPv6: `[::]:8080`.

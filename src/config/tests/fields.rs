@@ -64,7 +64,7 @@ const fn case(
 }
 
 #[rustfmt::skip]
-const CASES: [Case; 137] = [
+const CASES: [Case; 139] = [
     case("$schema", "/$schema", r#""x""#, "1",
         "expected a string, found `1`"),
     case("root", "/root", r#""[::1]:0""#, r#""127.0.0.1""#,
@@ -97,12 +97,16 @@ const CASES: [Case; 137] = [
         "parameter in `{b` must be a whole segment, as in `/users/{id}`; a literal brace is `%7B` or `%7D`"),
     case("Listener.address", "/listeners/outside/address", r#""0.0.0.0:1""#, r#""0.0.0.0:8080""#,
         "address overlaps with that of `root`"),
-    case("Listener.protocols", "/listeners/inside/protocols", r#"["h2c"]"#, r#"["h3"]"#,
-        "expected `h1`, `h2` or `h2c`, found `h3`"),
+    case("Listener.protocols", "/listeners/inside/protocols", r#"["h2c"]"#, r#"["http3"]"#,
+        "expected `h1`, `h2`, `h2c` or `h3`, found `http3`"),
     case("Listener.tls", "/listeners/secure/tls", r#"{"certificates": [{"certificate": "a", "key": "b"}]}"#, "true",
         "expected an object, found `true`"),
     case("Listener.https_redirect", "/listeners/outside/https_redirect", "{}", "true",
         "expected an object, found `true`"),
+    case("Listener.proxy_protocol", "/listeners/inside/proxy_protocol", r#"{"trusted": []}"#, "true",
+        "expected an object, found `true`"),
+    case("ProxyProtocol.trusted", "/listeners/inside/proxy_protocol/trusted", r#"["10.0.0.0/8"]"#, r#"["all"]"#,
+        "expected an IP address or a network such as `10.0.0.0/8`, found `all`"),
     case("Tls.certificates", "/listeners/secure/tls/certificates", r#"[{"certificate": "a", "key": "b"}]"#, "[]",
         "expected at least one item, found an empty array"),
     case("Tls.profile", "/listeners/secure/tls/profile", r#""intermediate""#, r#""old""#,

@@ -31,7 +31,7 @@ fn names_every_error_with_its_place() {
 }"#;
     assert_snapshot!(refuse(document), @r#"
     error at /listeners/inside/address, line 3, column 41: address overlaps with that of `root`
-    error at /listeners/inside/protocols/1, line 3, column 79: expected `h1`, `h2` or `h2c`, found `http2`
+    error at /listeners/inside/protocols/1, line 3, column 79: expected `h1`, `h2`, `h2c` or `h3`, found `http2`
     error at line 4, column 3: unknown field `timeout`
       hint: did you mean `timeouts`?
     error at /limits/head_size, line 5, column 28: expected `1KiB` to `1MiB`, found `2MiB`

@@ -35,8 +35,8 @@ fn takes_the_original_document() {
         ]
     );
     let listener = &checked.listeners[0];
-    assert_eq!((listener.name.as_str(), listener.address), ("root", address("127.0.0.1:8080")));
-    assert_eq!(listener.protocols, Protocols { h1: true, h2: true });
+    assert_eq!((listener.name.as_str(), listener.address.tcp()), ("root", Some(address("127.0.0.1:8080"))));
+    assert_eq!(listener.protocols, Protocols { h1: true, h2: true, h3: false });
     assert_eq!((checked.http.timeouts, checked.http.limits), (Timeouts::default(), Limits::default()));
     assert_eq!((checked.workers, checked.access_log, checked.http.via), (None, AccessLog::Stdout, false));
 }
@@ -66,7 +66,7 @@ fn full() -> Checked {
 fn settings_are_as_written() {
     let checked = full();
     let listeners: Vec<_> =
-        checked.listeners.iter().map(|listener| (listener.name.as_str(), listener.address)).collect();
+        checked.listeners.iter().filter_map(|listener| Some((listener.name.as_str(), listener.address.tcp()?))).collect();
     assert_eq!(
         listeners,
         [

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -52,13 +53,28 @@ impl Tls {
         let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(io).await?;
         let connection = stream.get_ref().1;
         let protocols = match connection.alpn_protocol() {
-            Some(b"h2") => Protocols { h1: false, h2: true },
-            _ => Protocols { h1: self.spec.protocols.h1, h2: false },
+            Some(b"h2") => Protocols { h1: false, h2: true, h3: false },
+            _ => Protocols { h1: self.spec.protocols.h1, h2: false, h3: false },
         };
         let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         let session = Arc::new(self.facts(connection));
         let transport = Transport::Tls(Box::new(stream.into()));
         Ok(Secured { transport, session, protocols, is_resumed })
+    }
+
+    /// The facts of a session under QUIC, which does not tell its cipher suite.
+    pub fn quic_session(
+        &self,
+        server_name: Option<&str>,
+        certificate: Option<&CertificateDer<'_>>,
+    ) -> TlsSession {
+        TlsSession {
+            version: "TLSv1.3",
+            cipher_suite: "",
+            server_name: server_name.map(str::to_ascii_lowercase),
+            certificate: self.resolver.names_for(server_name),
+            client_certificate: certificate.and_then(client::facts),
+        }
     }
 
     fn facts(&self, connection: &ServerConnection) -> TlsSession {

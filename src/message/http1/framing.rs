@@ -30,6 +30,9 @@ pub enum FramingError {
     /// A trailer field that does not parse, or too many of them.
     #[error("bad trailer section")]
     Trailers,
+    /// Another length than `content-length` told.
+    #[error("not the length that was told")]
+    Length,
     /// Text that is to be base64, and is not.
     #[error("bad base64")]
     Base64,

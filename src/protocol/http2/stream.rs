@@ -9,8 +9,7 @@ use bytes::Bytes;
 use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, StatusCode, request};
+use http::{Method, Request, Response, header, request};
 use http_body::{Body as _, Frame};
 
 use super::Streams;
@@ -20,6 +19,7 @@ use crate::message::http1::HeadError;
 use crate::message::http2::ReceivedBody;
 use crate::message::upgrade::complete_websocket;
 use crate::message::{Body, Upgrade};
+use crate::protocol::streams::{complete, join_cookies, take_framing};
 use crate::proxy::{Interim, ResponseBody};
 
 /// Serves a stream until it ends.
@@ -36,7 +36,7 @@ pub(super) async fn exchange(
         answer(&streams, request, &mut respond).await
     };
     let Some(response) = response.filter(|response| !response.body().is_for_nobody()) else { return };
-    let (response, is_ended) = end(response, is_head);
+    let (response, is_ended) = complete(response, is_head);
     let (head, mut body) = response.into_parts();
     match respond.send_response(Response::from_parts(head, ()), is_ended) {
         Err(_) => body.abort(),
@@ -87,9 +87,7 @@ fn begin(request: Request<RecvStream>, streams: &Streams) -> Request<Body> {
     } else {
         Body::Streamed(Box::new(ReceivedBody::new(&mut head.headers, stream, streams.idle)))
     };
-    for name in [header::TE, header::TRAILER, header::EXPECT] {
-        head.headers.remove(name);
-    }
+    take_framing(&mut head.headers);
     join_cookies(&mut head.headers);
     Request::from_parts(head, body)
 }
@@ -110,48 +108,6 @@ fn connect(
     head.extensions.insert(upgrade);
     let body = ReceivedBody::new(&mut head.headers, stream, streams.tunnel_idle);
     Request::from_parts(head, Body::Streamed(Box::new(body)))
-}
-
-/// Says by HTTP/2's means that another protocol follows.
-fn agree(response: &mut Response<ResponseBody>) {
-    *response.status_mut() = StatusCode::OK;
-    for name in [header::UPGRADE, header::SEC_WEBSOCKET_ACCEPT] {
-        response.headers_mut().remove(name);
-    }
-}
-
-/// Completes a response's head. True when no body follows it.
-fn end(mut response: Response<ResponseBody>, is_head: bool) -> (Response<ResponseBody>, bool) {
-    if let Some(lines) = response.body_mut().take_lines() {
-        lines.parse_into(response.headers_mut());
-    }
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        agree(&mut response);
-        return (response, false);
-    }
-    let is_bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let is_ended = is_head || is_bodiless || response.body().is_end_stream();
-    let length = response.body().size_hint().exact();
-    // That there is nothing, the end of the stream says as well.
-    let length = length.filter(|length| !is_bodiless && *length > 0);
-    if let Some(length) = length {
-        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
-    }
-    if is_ended {
-        response.body_mut().complete();
-    }
-    (response, is_ended)
-}
-
-/// Clients split `cookie` for compression; outside of HTTP/2 it is one field (RFC 9113, section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let crumbs: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if crumbs.len() < 2 {
-        return;
-    }
-    if let Ok(cookie) = HeaderValue::from_maybe_shared(Bytes::from(crumbs.join(&b"; "[..]))) {
-        headers.insert(header::COOKIE, cookie);
-    }
 }
 
 /// A stream, for as long as it is open.

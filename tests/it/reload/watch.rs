@@ -85,7 +85,7 @@ async fn a_document_behind_links_is_applied() {
         write(name, number);
         symlink(name, at("data.new")).expect("a link");
         fs::rename(at("data.new"), at("data")).expect("it can be replaced");
-        eventually(|| async { served(app.addresses[0].1).await == number }).await;
+        eventually(|| async { served(app.addresses[0].1.tcp().expect("a port")).await == number }).await;
     }
 }
 

@@ -51,13 +51,15 @@ impl Gateway {
     /// Where the listener `root` is, or the only one.
     pub fn address(&self) -> SocketAddr {
         let root = self.app.addresses.iter().find(|(name, _)| name == "root");
-        root.or(self.app.addresses.first()).expect("it listens").1
+        let found = root.or(self.app.addresses.first()).expect("it listens");
+        found.1.tcp().expect("it listens on the network")
     }
 
     /// Where a listener is.
     pub fn address_of(&self, listener: &str) -> SocketAddr {
         let found = self.app.addresses.iter().find(|(name, _)| name == listener);
-        found.unwrap_or_else(|| panic!("`{listener}` is one of {:?}", self.app.addresses)).1
+        let found = found.unwrap_or_else(|| panic!("`{listener}` is one of {:?}", self.app.addresses));
+        found.1.tcp().expect("it listens on the network")
     }
 
     /// The gateway itself.

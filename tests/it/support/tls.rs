@@ -78,6 +78,11 @@ impl Authority {
 
     /// A client that trusts it and shows this certificate.
     pub fn client(&self, alpn: &[&str], shows: Option<&Issued>) -> TlsClient {
+        TlsClient(TlsConnector::from(Arc::new(self.client_config(alpn, shows))))
+    }
+
+    /// What such a client is made of.
+    pub fn client_config(&self, alpn: &[&str], shows: Option<&Issued>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).expect("an authority");
         let builder = ClientConfig::builder().with_root_certificates(roots);
@@ -89,7 +94,7 @@ impl Authority {
             }
         };
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        TlsClient(TlsConnector::from(Arc::new(config)))
+        config
     }
 }
 
@@ -131,7 +136,11 @@ pub struct TlsClient(TlsConnector);
 impl TlsClient {
     /// Connects and shakes hands, asking for this name.
     pub async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
-        let tcp = within(TcpStream::connect(address)).await?;
+        self.connect_over(within(TcpStream::connect(address)).await?, name).await
+    }
+
+    /// Shakes hands on a connection.
+    pub async fn connect_over(&self, tcp: TcpStream, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         within(Box::pin(self.0.connect(name, tcp))).await
     }

@@ -1,0 +1,109 @@
+//! The body of a request that comes over HTTP/3.
+
+use std::fmt;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use h3::server::RequestStream;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body::{Frame, SizeHint};
+
+use crate::base::timer::Silence;
+use crate::message::BodyError;
+use crate::message::body::Streamed;
+use crate::message::http1::FramingError;
+
+/// The receiving half of a request's stream.
+pub(super) type Receiving = RequestStream<h3_quinn::RecvStream, Bytes>;
+
+/// See the module.
+pub(super) struct ReceivedBody {
+    stream: Receiving,
+    /// How many bytes are to come, where the head told.
+    left: Option<u64>,
+    state: State,
+    idle: Duration,
+    silence: Silence,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Data,
+    Trailers,
+    Over,
+}
+
+impl fmt::Debug for ReceivedBody {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ReceivedBody").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl ReceivedBody {
+    /// The body behind a request's head, of which it takes `content-length`. The client may be silent for `idle`.
+    pub fn new(headers: &mut HeaderMap, stream: Receiving, idle: Duration) -> Result<Self, FramingError> {
+        let length = headers.remove(CONTENT_LENGTH);
+        let left = length.map(|length| length.to_str().ok()?.parse().ok().filter(|_| is_digits(&length)));
+        if left == Some(None) {
+            return Err(FramingError::Length);
+        }
+        Ok(Self { stream, left: left.flatten(), state: State::Data, idle, silence: Silence::default() })
+    }
+
+    /// A length that was told is the length (RFC 9114, section 4.1.2), whoever frames the rest of the way by it.
+    fn count(&mut self, size: usize) -> Result<(), BodyError> {
+        let Some(left) = &mut self.left else { return Ok(()) };
+        *left = left.checked_sub(size as u64).ok_or(FramingError::Length)?;
+        Ok(())
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.state == State::Data {
+            match ready!(self.stream.poll_recv_data(cx)) {
+                Ok(Some(mut data)) => {
+                    let data = data.copy_to_bytes(data.remaining());
+                    return Poll::Ready(Some(self.count(data.len()).map(|()| Frame::data(data))));
+                }
+                Ok(None) => self.state = State::Trailers,
+                Err(error) => return Poll::Ready(Some(Err(failed(error)))),
+            }
+        }
+        if self.state == State::Trailers {
+            let trailers = ready!(self.stream.poll_recv_trailers(cx)).map_err(failed);
+            self.state = State::Over;
+            if self.left.is_some_and(|left| left > 0) {
+                return Poll::Ready(Some(Err(FramingError::Length.into())));
+            }
+            return Poll::Ready(trailers.transpose().map(|trailers| trailers.map(Frame::trailers)));
+        }
+        Poll::Ready(None)
+    }
+}
+
+fn is_digits(value: &http::HeaderValue) -> bool {
+    value.as_bytes().iter().all(u8::is_ascii_digit)
+}
+
+fn failed(error: h3::error::StreamError) -> BodyError {
+    BodyError::Stream(Box::new(error))
+}
+
+impl Streamed for ReceivedBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(frame) = self.poll_next(cx) {
+            self.silence.end();
+            return Poll::Ready(frame);
+        }
+        self.silence.poll(cx, self.idle).map(|()| Some(Err(BodyError::Idle)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.state == State::Over
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,60 @@
+//! What HTTP/2 and HTTP/3 have in common: messages that are framed by their streams.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Response, StatusCode};
+use http_body::Body as _;
+
+use crate::proxy::ResponseBody;
+
+/// Takes away fields that are for this hop alone.
+pub(super) fn take_framing(headers: &mut HeaderMap) {
+    for name in [header::CONTENT_LENGTH, header::TE, header::TRAILER, header::EXPECT] {
+        headers.remove(name);
+    }
+}
+
+/// Clients split `cookie` for compression; elsewhere it is one field (RFC 9113, section 8.2.3; RFC 9114, section 4.2.1).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(cookie) = HeaderValue::from_maybe_shared(Bytes::from(crumbs.join(&b"; "[..]))) {
+        headers.insert(header::COOKIE, cookie);
+    }
+}
+
+/// Completes a response's head. True when no body follows it.
+pub(super) fn complete(
+    mut response: Response<ResponseBody>,
+    is_head: bool,
+) -> (Response<ResponseBody>, bool) {
+    if let Some(lines) = response.body_mut().take_lines() {
+        lines.parse_into(response.headers_mut());
+    }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        agree(&mut response);
+        return (response, false);
+    }
+    let is_bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let is_ended = is_head || is_bodiless || response.body().is_end_stream();
+    let length = response.body().size_hint().exact();
+    // That there is nothing, the end of the stream says as well.
+    let length = length.filter(|length| !is_bodiless && *length > 0);
+    if let Some(length) = length {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    if is_ended {
+        response.body_mut().complete();
+    }
+    (response, is_ended)
+}
+
+/// Says by the means of extended CONNECT that another protocol follows.
+fn agree(response: &mut Response<ResponseBody>) {
+    *response.status_mut() = StatusCode::OK;
+    for name in [header::UPGRADE, header::SEC_WEBSOCKET_ACCEPT] {
+        response.headers_mut().remove(name);
+    }
+}
