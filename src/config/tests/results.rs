@@ -65,8 +65,11 @@ fn full() -> Checked {
 #[test]
 fn settings_are_as_written() {
     let checked = full();
-    let listeners: Vec<_> =
-        checked.listeners.iter().filter_map(|listener| Some((listener.name.as_str(), listener.address.tcp()?))).collect();
+    let listeners: Vec<_> = checked
+        .listeners
+        .iter()
+        .filter_map(|listener| Some((listener.name.as_str(), listener.address.tcp()?)))
+        .collect();
     assert_eq!(
         listeners,
         [

@@ -55,8 +55,8 @@ async fn the_client_is_who_the_balancer_says() {
     let backend = Backend::echo("a");
     let trusted = json!({ "proxy_protocol": { "trusted": ["127.0.0.1"] } });
     let gateway = behind(&backend, trusted).await;
-    let text = format!("PROXY TCP4 203.0.113.7 192.0.2.1 5000 443\r\n");
-    for header in [header(), text.into_bytes()] {
+    let text = b"PROXY TCP4 203.0.113.7 192.0.2.1 5000 443\r\n";
+    for header in [header(), text.to_vec()] {
         let answer = raw(gateway.address(), [&header, ASK].concat()).await;
         assert_eq!(forwarded_for(&answer), "203.0.113.7");
     }
