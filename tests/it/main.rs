@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test ends, and its tasks with it")]
 
 mod check;
+mod clients;
 mod http;
 mod observe;
 mod plugins;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::guests;
 use crate::toolchain::Toolchain;
-use crate::workspace::{self, run};
+use crate::workspace::{self, output_of, run};
 
 /// Something that tests with a word in their names need.
 pub struct Component {
@@ -21,9 +21,11 @@ pub struct Component {
     obtain: fn() -> Result<PathBuf>,
 }
 
-pub const ALL: [Component; 2] = [
+pub const ALL: [Component; 4] = [
     Component { word: "guest_", variable: "CLOUDCUP_GUESTS", obtain: guest_components },
     Component { word: "oidc_", variable: "CLOUDCUP_OIDC", obtain: oidc_provider },
+    Component { word: "python_", variable: "CLOUDCUP_PYTHON", obtain: python_packages },
+    Component { word: "curl_", variable: "CLOUDCUP_CURL", obtain: curl },
 ];
 
 impl Component {
@@ -36,6 +38,30 @@ impl Component {
 fn guest_components() -> Result<PathBuf> {
     guests::build(&Toolchain::obtain()?)?;
     Ok(workspace::guests())
+}
+
+/// Packages of Python, as tests/clients/requirements.txt pins them, in an environment of their own.
+fn python_packages() -> Result<PathBuf> {
+    let folder = workspace::root().join("target/python");
+    let wanted = workspace::root().join("tests/clients/requirements.txt");
+    let installed = folder.join("requirements.txt");
+    let read = |path: &PathBuf| fs::read(path).with_context(|| format!("cannot read `{}`", path.display()));
+    let text = read(&wanted)?;
+    if read(&installed).is_ok_and(|found| found == text) {
+        return Ok(folder);
+    }
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context("cannot make an environment")?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&wanted);
+    run(&mut pip).context("cannot install packages of Python by pip")?;
+    fs::write(&installed, text).with_context(|| format!("cannot write `{}`", installed.display()))?;
+    Ok(folder)
+}
+
+/// curl itself, from wherever it is.
+fn curl() -> Result<PathBuf> {
+    output_of(Command::new("curl").arg("--version")).context("curl is not installed")?;
+    Ok("curl".into())
 }
 
 /// The npm package `oidc-provider`, as tests/oidc/package.json pins it, in a folder of its own.

@@ -1,7 +1,7 @@
 //! The body of a request that comes over HTTP/3.
 
 use std::fmt;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -23,6 +23,8 @@ pub(super) struct ReceivedBody {
     stream: Receiving,
     /// How many bytes are to come, where the head told.
     left: Option<u64>,
+    /// What came with the head.
+    first: Option<Result<Frame<Bytes>, BodyError>>,
     state: State,
     idle: Duration,
     silence: Silence,
@@ -49,7 +51,14 @@ impl ReceivedBody {
         if left == Some(None) {
             return Err(FramingError::Length);
         }
-        Ok(Self { stream, left: left.flatten(), state: State::Data, idle, silence: Silence::default() })
+        let (left, state, silence) = (left.flatten(), State::Data, Silence::default());
+        let mut body = Self { stream, left, first: None, state, idle, silence };
+        // Where there is no body, the end has come with the head, and that is told to nobody as a body without a length.
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(first) = body.poll_next(&mut cx) {
+            body.first = first;
+        }
+        Ok(body)
     }
 
     /// A length that was told is the length (RFC 9114, section 4.1.2), whoever frames the rest of the way by it.
@@ -92,6 +101,9 @@ fn failed(error: h3::error::StreamError) -> BodyError {
 
 impl Streamed for ReceivedBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
         if let Poll::Ready(frame) = self.poll_next(cx) {
             self.silence.end();
             return Poll::Ready(frame);
@@ -100,10 +112,16 @@ impl Streamed for ReceivedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.state == State::Over
+        self.state == State::Over && self.first.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        let first = self.first.as_ref().and_then(|first| first.as_ref().ok()?.data_ref());
+        let first = first.map_or(0, |data| data.len() as u64);
+        match self.left {
+            Some(left) => SizeHint::with_exact(left + first),
+            None if self.is_end_stream() => SizeHint::with_exact(0),
+            None => SizeHint::default(),
+        }
     }
 }

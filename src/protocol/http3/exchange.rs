@@ -14,6 +14,7 @@ use http_body::Body as _;
 use super::Requests;
 use super::body::{ReceivedBody, Receiving};
 use crate::base::timer::Silence;
+use crate::message::body::Streamed;
 use crate::message::http1::{FramingError, HeadError};
 use crate::message::{Body, BodyError};
 use crate::protocol::streams::{complete, join_cookies, take_framing};
@@ -94,7 +95,8 @@ fn begin(
     let body = body.map_err(|error: FramingError| Failure::from(BodyError::from(error)))?;
     take_framing(&mut head.headers);
     join_cookies(&mut head.headers);
-    Ok(Request::from_parts(head, Body::Streamed(Box::new(body))))
+    let body = if body.is_end_stream() { Body::Empty } else { Body::Streamed(Box::new(body)) };
+    Ok(Request::from_parts(head, body))
 }
 
 /// RFC 9114, section 4.2: fields that only HTTP/1.1 has make a message malformed.

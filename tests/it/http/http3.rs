@@ -62,8 +62,10 @@ async fn requests_reach_the_backend() {
         assert_eq!(answer.echoed("x-forwarded-proto").as_deref(), Some("https"));
         assert_eq!(answer.header("content-length"), Some(&*answer.body.len().to_string()));
     }
+    let answer = client.send(ask("GET", "/")).await;
+    assert_eq!((answer.echoed("transfer-encoding"), answer.echoed("content-length")), (None, None));
     assert_eq!(client.send(ask("HEAD", "/")).await.body.len(), 0);
-    let log = served.gateway.logged(4).await;
+    let log = served.gateway.logged(5).await;
     assert_eq!((&log[0]["protocol"], &log[0]["complete"]), (&"HTTP/3".into(), &true.into()));
 }
 
