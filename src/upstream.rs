@@ -12,6 +12,7 @@ mod health;
 mod line;
 mod multiplex;
 mod pool;
+mod probe;
 
 pub use cluster::{Cluster, ClusterSpec, Clusters, Member, MemberSpec, Pick, Strategy};
 pub use connect::{ConnectError, Dial, connect};

@@ -76,6 +76,7 @@ fn dial(
         streams: dial.streams as usize,
         ping: dial.ping,
         most_age: dial.connection_age,
+        grpc_probe: dial.grpc_probe.clone(),
     })
 }
 

@@ -35,6 +35,8 @@ pub struct Dial {
     pub ping: Option<Duration>,
     /// How old a connection may become before it takes no more requests.
     pub most_age: Option<Duration>,
+    /// The service whose health brings an ejected backend back, by gRPC; none where a connection does.
+    pub grpc_probe: Option<String>,
 }
 
 /// What is spoken to a backend.
@@ -120,7 +122,7 @@ pub async fn connect(
 }
 
 /// Finds out whether anybody listens there.
-pub async fn probe(address: &Address, allowed: Duration) -> Result<(), ConnectError> {
+pub(super) async fn reaches(address: &Address, allowed: Duration) -> Result<(), ConnectError> {
     within(allowed, async { Ok(reach(address).await?) }).await.map(drop)
 }
 
@@ -160,6 +162,7 @@ impl Default for Dial {
             streams: 100,
             ping: None,
             most_age: None,
+            grpc_probe: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Bringing ejected endpoints back: after a back-off, one probe.
 //!
 //! Workers report an ejection and go on; a task of the control runtime does the waiting and the probing, so that the
-//! request path never takes a lock for it. A probe is a TCP connection. An endpoint that passes is let back on trial.
+//! request path never takes a lock for it. An endpoint that passes is let back on trial.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::connect::probe;
+use super::probe::probe;
 use super::{Cluster, Member};
 use crate::base::backoff::Backoff;
 
@@ -19,7 +19,6 @@ use crate::base::backoff::Backoff;
 const QUEUE: usize = 1024;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A member that was just taken out.
 #[derive(Debug)]
@@ -94,18 +93,22 @@ impl HealthKeeper {
 /// Ends with the name of the cluster when the endpoint is back, or is in no snapshot any more.
 async fn bring_back(upstream: String, member: Member) -> String {
     let Member { endpoint, max_failure, .. } = member;
-    let (address, endpoint) = (endpoint.address.clone(), Arc::downgrade(&endpoint));
+    // Held only while it is asked: whoever else holds it decides how long it lives.
+    let endpoint = {
+        let held = endpoint;
+        Arc::downgrade(&held)
+    };
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-    while endpoint.strong_count() > 0 {
+    loop {
         tokio::time::sleep(backoff.advance()).await;
-        if probe(&address, PROBE_TIMEOUT).await.is_err() {
-            continue;
+        let Some(endpoint) = endpoint.upgrade() else { return upstream };
+        match probe(&endpoint).await {
+            Ok(()) => {
+                endpoint.readmit(max_failure);
+                info!(upstream, backend = endpoint.host, "backend is back after its probe");
+                return upstream;
+            }
+            Err(error) => debug!(upstream, backend = endpoint.host, %error, "backend failed its probe"),
         }
-        if let Some(endpoint) = endpoint.upgrade() {
-            endpoint.readmit(max_failure);
-            info!(upstream, backend = endpoint.host, "backend is back after its probe");
-        }
-        break;
     }
-    upstream
 }

@@ -5,6 +5,7 @@ mod bodies;
 mod bodiless;
 mod drain;
 mod entrances;
+mod events;
 mod forwarded;
 mod framing;
 mod grpc;

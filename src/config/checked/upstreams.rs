@@ -52,6 +52,8 @@ pub struct Dial {
     pub ping: Option<Duration>,
     /// The age at which a connection takes no more requests.
     pub connection_age: Option<Duration>,
+    /// The service whose health brings an ejected backend back.
+    pub grpc_probe: Option<String>,
 }
 
 /// The `host` that backends are sent.
@@ -98,6 +100,7 @@ impl Default for Dial {
             streams: 100,
             ping: None,
             connection_age: None,
+            grpc_probe: None,
         }
     }
 }

@@ -34,6 +34,10 @@ pub(in crate::config) struct Upstream {
     pub ping: Option<DurationText>,
     /// The age at which a connection takes no more requests. Default: none.
     pub connection_age: Option<DurationText>,
+    /// Brings an ejected backend back when this service says by the gRPC health checking protocol that it is serving; an
+    /// empty name is the backend as a whole. The backends speak `h2` or `h2c`. Default: when a connection to it opens.
+    #[schemars(length(max = 127))]
+    pub grpc_probe: Option<String>,
 }
 
 /// A server that requests are sent to.

@@ -42,6 +42,7 @@ pub(super) fn check(
         streams: written.streams.unwrap_or(default.streams),
         ping,
         connection_age,
+        grpc_probe: written.grpc_probe.clone(),
     }
 }
 
@@ -62,6 +63,12 @@ fn protocol(at: &Path<'_>, written: &Upstream, report: &mut Report) -> UpstreamP
         }
         UpstreamProtocol::H2 | UpstreamProtocol::H2c if written.proxy_protocol.is_some() => {
             report.error(field, "`proxy_protocol` needs connections of one client each: `h1`");
+        }
+        UpstreamProtocol::Auto | UpstreamProtocol::H1
+            if written.grpc_probe.is_some() && !(is_secure && protocol == UpstreamProtocol::Auto) =>
+        {
+            let problem = Problem::error(at.field("grpc_probe").pointer(), "gRPC is spoken over HTTP/2");
+            report.add(problem.hint("say that the backends speak it: `\"protocol\": \"h2c\"`"));
         }
         _ => {}
     }

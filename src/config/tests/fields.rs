@@ -64,7 +64,7 @@ const fn case(
 }
 
 #[rustfmt::skip]
-const CASES: [Case; 139] = [
+const CASES: [Case; 140] = [
     case("$schema", "/$schema", r#""x""#, "1",
         "expected a string, found `1`"),
     case("root", "/root", r#""[::1]:0""#, r#""127.0.0.1""#,
@@ -199,6 +199,8 @@ const CASES: [Case; 139] = [
         "expected `1s` to `24h`, found `1ms`"),
     case("Upstream.connection_age", "/upstreams/secure/connection_age", r#""24h""#, r#""25h""#,
         "expected `1s` to `24h`, found `25h`"),
+    case("Upstream.grpc_probe", "/upstreams/secure/grpc_probe", r#""""#, "5",
+        "expected a string, found `5`"),
     case("UpstreamTls.server_name", "/upstreams/secure/tls/server_name", r#""a""#, r#""""#,
         "expected a string that is not empty, found an empty string"),
     case("UpstreamTls.ca", "/upstreams/secure/tls/ca", r#""a""#, r#""""#,

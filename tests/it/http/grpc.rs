@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::with;
-use crate::support::{Answer, Backend, Client, Feed, Frames, Gateway, Port, document, feed, request, within};
+use crate::support::{
+    Answer, Backend, Client, Feed, Frames, Gateway, Port, document, eventually, feed, request, within,
+};
 
 /// A message in its frame.
 fn message(text: &str) -> Vec<u8> {
@@ -163,6 +165,43 @@ async fn a_deadline_ends_a_call_in_the_middle() {
     let answer = send(&gateway, asked).await;
     assert_eq!(answer.body, message("first"));
     assert_eq!(answer.trailers.expect("trailers")["grpc-status"], "4");
+}
+
+#[tokio::test]
+async fn a_backend_comes_back_when_its_service_says_that_it_serves() {
+    let (serving, is_serving) = tokio::sync::watch::channel(false);
+    let backend = Backend::serve_h2c(move |request: Request<Incoming>| {
+        let is_serving = is_serving.clone();
+        async move {
+            let is_probe = request.uri().path() == "/grpc.health.v1.Health/Check";
+            let asked = request.into_body().collect().await.expect("whole").to_bytes();
+            if is_probe {
+                assert_eq!(&asked[..], b"\0\0\0\0\x07\x0a\x05carts");
+            }
+            let status = if *is_serving.borrow() { 1 } else { 2 };
+            let frames =
+                [Ok(Frame::data(vec![0, 0, 0, 0, 2, 8, status].into())), Err(std::io::Error::other("x"))];
+            let whole = is_probe || status == 1;
+            Response::builder()
+                .header("content-type", "application/grpc")
+                .body(Frames::of(frames.into_iter().take(if whole { 1 } else { 2 })))
+                .expect("a response")
+        }
+    });
+    let fields = json!({ "protocol": "h2c", "grpc_probe": "carts" });
+    let upstream = with(json!({ "backends": [with(backend.host(), json!({ "max_failure": 1 }))] }), fields);
+    let routes = json!({ "*": { "upstream": "carts" } });
+    let gateway = Gateway::start(with(document(routes), json!({ "upstreams": { "carts": upstream } }))).await;
+    // A response that breaks off takes the backend out.
+    let answer = send(&gateway, call("application/json", "")).await;
+    assert_eq!(answer.code(), "backend-closed");
+    let healthy = format!("cloudcup_backend_healthy{{upstream=\"carts\",backend=\"{}\"}}", backend.address());
+    eventually(|| async { gateway.metric(&healthy).await == 0.0 }).await;
+    let known = backend.requests();
+    eventually(|| async { backend.requests() > known }).await;
+    assert_eq!(gateway.metric(&healthy).await, 0.0, "it says that it does not serve");
+    serving.send(true).expect("somebody listens");
+    eventually(|| async { gateway.metric(&healthy).await == 1.0 }).await;
 }
 
 /// What a trailers frame says.
