@@ -14,6 +14,21 @@ pub(super) fn take_framing(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether the client waits to be told that its body is wanted (RFC 9110, section 10.1.1). It is, as far as anybody can
+/// tell before the request is looked at: how much of it is taken is the affair of its stream's window.
+pub(super) fn awaits_continue(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::EXPECT)
+        .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// What such a client is told.
+pub(super) fn go_on() -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::CONTINUE;
+    response
+}
+
 /// Clients split `cookie` for compression; elsewhere it is one field (RFC 9113, section 8.2.3; RFC 9114, section 4.2.1).
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
     let crumbs: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();

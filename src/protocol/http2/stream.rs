@@ -19,7 +19,7 @@ use crate::message::http1::HeadError;
 use crate::message::http2::ReceivedBody;
 use crate::message::upgrade::complete_websocket;
 use crate::message::{Body, Upgrade};
-use crate::protocol::streams::{complete, join_cookies, take_framing};
+use crate::protocol::streams::{awaits_continue, complete, go_on, join_cookies, take_framing};
 use crate::proxy::{Interim, ResponseBody};
 
 /// Serves a stream until it ends.
@@ -58,6 +58,10 @@ async fn answer(
     request: Request<RecvStream>,
     respond: &mut SendResponse<Bytes>,
 ) -> Option<Response<ResponseBody>> {
+    if awaits_continue(request.headers()) {
+        // A stream that takes nothing is about to tell why.
+        let _ = respond.send_informational(go_on());
+    }
     let interim = Interim::default();
     let mut handling = pin!(streams.proxy.handle(begin(request, streams), &streams.connection, &interim));
     poll_fn(|cx| {

@@ -17,7 +17,7 @@ use crate::base::timer::Silence;
 use crate::message::body::Streamed;
 use crate::message::http1::{FramingError, HeadError};
 use crate::message::{Body, BodyError};
-use crate::protocol::streams::{complete, join_cookies, take_framing};
+use crate::protocol::streams::{awaits_continue, complete, go_on, join_cookies, take_framing};
 use crate::proxy::{Failure, Interim, ResponseBody};
 
 /// Bytes that are written at one time: a client that is slow but takes them is not held for idle.
@@ -35,6 +35,9 @@ pub(super) async fn exchange(
     let Ok(Ok((request, stream))) = resolving.await else { return };
     let (mut sending, receiving) = stream.split();
     let is_head = request.method() == Method::HEAD;
+    if awaits_continue(request.headers()) && sending.send_response(go_on()).await.is_err() {
+        return;
+    }
     let interim = Interim::default();
     let response = match begin(request, receiving, requests) {
         Err(failure) => requests.proxy.refuse(&failure, &requests.connection),

@@ -132,7 +132,9 @@ async fn trailers_and_interim_responses_pass() {
     });
     let served = Served::new(&backend, json!({})).await;
     let mut client = served.connect().await;
-    let mut stream = client.begin(Request::post("/").body(()).expect("a request")).await;
+    let asked = Request::post("/").header("expect", "100-continue").body(()).expect("a request");
+    let mut stream = client.begin(asked).await;
+    assert_eq!(Http3::read_head(&mut stream).await.status, 100);
     let hints = Http3::read_head(&mut stream).await;
     assert_eq!((hints.status.as_u16(), hints.header("link")), (103, Some("</a.css>")));
     stream.send_data(Bytes::from("hello")).await.expect("it is taken");

@@ -1,9 +1,13 @@
 //! Responses before the response: 100 Continue, and what a backend says on its way (1xx).
 
+use std::future::poll_fn;
+
+use http::Request;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use super::{before, before_with};
-use crate::support::{Backend, Gateway, Wire, document, get, request};
+use crate::support::{Backend, Gateway, Wire, document, get, request, within};
 
 const EXPECTING: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n";
 
@@ -179,4 +183,30 @@ async fn refuses_a_switch_of_protocols_that_nobody_asked_for() {
     }
     let answer = request(gateway.address(), asking).await;
     assert_eq!((answer.status.as_u16(), &*answer.code()), (502, "backend-invalid-response"));
+}
+
+#[tokio::test]
+async fn interim_responses_reach_http2_clients() {
+    let backend = Backend::with(|mut wire| async move {
+        let head = wire.read_head().await;
+        wire.send("HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n").await;
+        assert_eq!(wire.read_body(&head).await.expect("whole"), b"hello");
+        wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    });
+    let gateway = before(&backend).await;
+    let io = within(TcpStream::connect(gateway.address())).await.expect("a connection");
+    let (sender, connection) = within(h2::client::handshake(io)).await.expect("it speaks HTTP/2");
+    tokio::spawn(connection);
+    let mut sender = within(sender.ready()).await.expect("it takes requests");
+    let asked = Request::post("http://a/").header("expect", "100-continue").body(()).expect("a request");
+    let (mut response, mut body) = sender.send_request(asked, false).expect("it is taken");
+    let mut interim = Vec::new();
+    while interim.len() < 2 {
+        let next =
+            within(poll_fn(|cx| response.poll_informational(cx))).await.expect("one more").expect("no reset");
+        interim.push(next.status().as_u16());
+    }
+    assert_eq!(interim, [100, 103]);
+    body.send_data("hello".into(), true).expect("it is taken");
+    assert_eq!(within(response).await.expect("a response").status(), 200);
 }
