@@ -51,7 +51,7 @@ pub async fn serve(accepted: Accepted, session: Session) {
         let Ok(inbound) = Rc::try_unwrap(http1.inbound) else { return };
         let (transport, rest) = inbound.into_inner().stream.into_parts();
         let read = Bytes::from([PREFACE_HEAD, &*rest].concat());
-        http2::serve(transport, read, http1.connection, http1.session).await;
+        Box::pin(http2::serve(transport, read, http1.connection, http1.session)).await;
     }
 }
 

@@ -99,9 +99,11 @@ impl Forward<'_> {
             }
         }
         let ends = Ends { source: exchange.client.address, destination: self.connection.local };
+        let head_size = self.settings.head.bytes as u32;
+        // Boxed: the task of every connection of a client would have room for it all the time.
         let opened = match may_share {
-            true => pool.open(endpoint, Some(ends), self.settings.head.bytes as u32, timeouts.connect).await,
-            false => pool.open_single(endpoint, Some(ends), timeouts.connect).await,
+            true => Box::pin(pool.open(endpoint, Some(ends), head_size, timeouts.connect)).await,
+            false => Box::pin(pool.open_single(endpoint, Some(ends), timeouts.connect)).await,
         };
         match opened {
             Ok(line) => self.exchange_on(line, &pool, endpoint, exchange, body).await,
@@ -126,7 +128,7 @@ impl Forward<'_> {
             idle: timeouts.backend_idle,
             tunnel_idle: timeouts.tunnel_idle,
         };
-        if exchange.upgrade.is_some() && !line.takes_upgrades(timeouts.connect).await {
+        if exchange.upgrade.is_some() && !Box::pin(line.takes_upgrades(timeouts.connect)).await {
             let unfit = HeadError::Malformed("the backend takes no extended CONNECT");
             return Err(Missed::new(RoundtripError::Invalid(unfit), None));
         }

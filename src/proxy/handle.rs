@@ -126,7 +126,7 @@ impl Proxy {
                 let forwarding = self.forward(rule, body, connection, interim, &mut finish);
                 match deadline {
                     None => forwarding.await,
-                    Some(deadline) => by(deadline, forwarding).await,
+                    Some(deadline) => Box::pin(by(deadline, forwarding)).await,
                 }
             }
             Err(end) => {
