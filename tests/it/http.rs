@@ -19,6 +19,7 @@ mod malformed;
 mod path_safety;
 mod responses;
 mod routing;
+mod stapling;
 mod timeouts;
 mod tls;
 mod tunnels;

@@ -134,6 +134,11 @@ impl Issued {
 pub struct TlsClient(TlsConnector);
 
 impl TlsClient {
+    /// One that is made of this.
+    pub fn of(config: ClientConfig) -> Self {
+        Self(TlsConnector::from(Arc::new(config)))
+    }
+
     /// Connects and shakes hands, asking for this name.
     pub async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
         self.connect_over(within(TcpStream::connect(address)).await?, name).await
