@@ -5,6 +5,7 @@
 mod check;
 mod clients;
 mod http;
+mod matrix;
 mod observe;
 mod plugins;
 mod reload;

@@ -12,7 +12,7 @@ mod wait;
 mod wire;
 
 pub use backend::{Backend, Port};
-pub use client::{Answer, Client, Feed, Frames, feed, get, post, request};
+pub use client::{Answer, Client, Feed, Frames, Responding, feed, get, post, request};
 pub use gateway::{Gateway, document};
 pub use guests::{guest, guests, guests_with};
 pub use quic::Http3;

@@ -115,6 +115,14 @@ impl Program {
         String::from_utf8(bytes).expect("it writes text")
     }
 
+    /// A line of what the system knows of it, in bytes: `VmRSS`, for example, is the memory that it has.
+    pub fn memory(&self, line: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let value = status.lines().find_map(|candidate| candidate.strip_prefix(line)?.strip_prefix(':'));
+        let kibibytes = value.and_then(|value| value.trim().split(' ').next()?.parse::<u64>().ok());
+        kibibytes.unwrap_or_default() << 10
+    }
+
     /// Sends a signal: `HUP`, for example.
     pub fn signal(&self, name: &str) {
         let mut kill = Command::new("kill");

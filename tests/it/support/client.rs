@@ -31,6 +31,9 @@ enum Sender<B> {
     Http2(http2::SendRequest<B>),
 }
 
+/// The head of a response that is to come.
+pub type Responding = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+
 /// A body that is sent as a test goes on. Dropping the sender ends it.
 pub struct Feed(mpsc::Receiver<Frame<Bytes>>);
 
@@ -150,15 +153,20 @@ where
 
     /// Sends a request and returns when the response's head is there.
     pub async fn begin(&mut self, request: Request<B>) -> hyper::Result<Response<Incoming>> {
+        within(self.start(request).await?).await
+    }
+
+    /// Sends a request and returns at once. Whoever gives up the head of the response gives up the request.
+    pub async fn start(&mut self, request: Request<B>) -> hyper::Result<Responding> {
         let request = complete(request, self.address, matches!(self.sender, Sender::Http2(_)));
         match &mut self.sender {
             Sender::Http1(sender) => {
                 within(sender.ready()).await?;
-                within(sender.send_request(request)).await
+                Ok(Box::pin(sender.send_request(request)))
             }
             Sender::Http2(sender) => {
                 within(sender.ready()).await?;
-                within(sender.send_request(request)).await
+                Ok(Box::pin(sender.send_request(request)))
             }
         }
     }

@@ -56,6 +56,12 @@ impl Wire {
         &mut self.io
     }
 
+    /// The transport, for somebody else to speak on. Nothing may have been read.
+    pub fn into_io(self) -> TcpStream {
+        assert!(self.read.is_empty(), "bytes would be lost");
+        self.io
+    }
+
     /// Sends all of it.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).await.expect("the other end takes what it is sent");

@@ -1,0 +1,183 @@
+//! Every way into the gateway against every way out of it.
+//!
+//! A case is written once, against a caller that looks the same over every version of HTTP and a backend that serves the
+//! same script over each, and runs for all pairs.
+
+mod backends;
+mod caller;
+mod ends;
+mod large;
+mod messages;
+mod streams;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Authority, Backend, Gateway};
+use backends::Backends;
+use caller::Caller;
+
+/// Whose certificate the gateway shows, and its backend.
+const NAME: &str = "a.example";
+
+/// How a client speaks to the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entrance {
+    H1,
+    H1OverTls,
+    H2c,
+    H2,
+    H3,
+}
+
+/// How the gateway speaks to a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    H1,
+    H2c,
+    H2,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pair {
+    entrance: Entrance,
+    exit: Exit,
+}
+
+/// Where a gateway is entered.
+struct Entrances {
+    clear: SocketAddr,
+    secure: SocketAddr,
+    authority: Authority,
+}
+
+/// A gateway in the middle.
+struct Matrix {
+    entrances: Entrances,
+    backends: Backends,
+    _gateway: Gateway,
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?} -> {:?}", self.entrance, self.exit)
+    }
+}
+
+impl Entrance {
+    const ALL: [Self; 5] = [Self::H1, Self::H1OverTls, Self::H2c, Self::H2, Self::H3];
+
+    fn is_http1(self) -> bool {
+        matches!(self, Self::H1 | Self::H1OverTls)
+    }
+}
+
+impl Exit {
+    const ALL: [Self; 3] = [Self::H1, Self::H2c, Self::H2];
+
+    /// Under which its backend's routes are.
+    fn name(self) -> &'static str {
+        match self {
+            Self::H1 => "h1",
+            Self::H2c => "h2c",
+            Self::H2 => "h2",
+        }
+    }
+}
+
+impl Pair {
+    fn all() -> impl Iterator<Item = Self> {
+        let exits = |entrance| Exit::ALL.into_iter().map(move |exit| Self { entrance, exit });
+        Entrance::ALL.into_iter().flat_map(exits)
+    }
+
+    /// Where a scripted answer is.
+    fn path(self, script: &str) -> String {
+        format!("/{}/{script}", self.exit.name())
+    }
+}
+
+/// An authority, with its certificate and those of the gateway in a folder.
+fn certified() -> (TempDir, Authority) {
+    let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new("the authority"));
+    authority.issue(&[NAME]).write(folder.path(), "a");
+    std::fs::write(folder.path().join("ca.pem"), authority.pem()).expect("the folder can be written to");
+    (folder, authority)
+}
+
+/// All entrances and all exits.
+fn document(backends: &Backends) -> Value {
+    // Many fail here on purpose.
+    let host = |backend: &Backend| json!({ "host": backend.address().to_string(), "max_failure": 1000 });
+    let certificates = json!([{ "certificate": "a.pem", "key": "a.key" }]);
+    json!({
+        "listeners": {
+            "clear": { "address": "127.0.0.1:0", "protocols": ["h1", "h2c"] },
+            "secure": {
+                "address": "127.0.0.1:0",
+                "protocols": ["h1", "h2", "h3"],
+                "tls": { "certificates": certificates },
+            },
+        },
+        "upstreams": {
+            "h1": { "backends": [host(&backends.h1)], "protocol": "h1" },
+            "h2c": { "backends": [host(&backends.h2c)], "protocol": "h2c" },
+            "h2": {
+                "backends": [host(&backends.h2)],
+                "protocol": "h2",
+                "tls": { "ca": "ca.pem", "server_name": NAME },
+            },
+        },
+        "routes": {
+            "/h1/*": { "upstream": "h1" },
+            "/h2c/*": { "upstream": "h2c" },
+            "/h2/*": { "upstream": "h2" },
+        },
+    })
+}
+
+impl Matrix {
+    /// A gateway before backends that follow the script.
+    async fn new() -> Self {
+        Self::before(Backends::scripted).await
+    }
+
+    /// A gateway before the backends that this makes for an authority.
+    async fn before(backends: impl FnOnce(&Authority) -> Backends) -> Self {
+        let (folder, authority) = certified();
+        let backends = backends(&authority);
+        let gateway = Gateway::try_start_in(folder, document(&backends)).await;
+        let gateway = gateway.unwrap_or_else(|error| panic!("{error}\n{error:?}"));
+        let (clear, secure) = (gateway.address_of("clear"), gateway.address_of("secure"));
+        Self { entrances: Entrances { clear, secure, authority }, backends, _gateway: gateway }
+    }
+
+    /// Runs a case for these pairs, one after the other, and names the one for which it fails.
+    async fn check<F>(self, pairs: impl Iterator<Item = Pair>, case: impl Fn(Arc<Self>, Pair) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let matrix = Arc::new(self);
+        for pair in pairs {
+            // A task of its own, whose panic has said what is wrong but not where.
+            let ended = tokio::spawn(case(Arc::clone(&matrix), pair)).await;
+            assert!(ended.is_ok(), "{pair} fails");
+        }
+    }
+
+    /// The same for all pairs.
+    async fn check_all<F>(self, case: impl Fn(Arc<Self>, Pair) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.check(Pair::all(), case).await;
+    }
+
+    async fn caller(&self, pair: Pair) -> Caller {
+        Caller::connect(&self.entrances, pair.entrance).await
+    }
+}
