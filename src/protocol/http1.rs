@@ -27,8 +27,11 @@ use respond::Sent;
 const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 /// An unread body of up to this many bytes is read to its end, so that the connection can be used again.
 const WORTH_READING: u64 = 64 << 10;
-/// How long a client is given to read the last response before its connection is closed.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long a client that goes on sending is listened to behind the last response: one that has a request under way, one
+/// that sends what cannot be understood, and one that is silent.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_REFUSED: Duration = Duration::from_secs(1);
+const LINGER_SILENT: Duration = Duration::from_secs(1);
 
 /// The state of one connection.
 struct Http1 {
@@ -125,7 +128,7 @@ impl Http1 {
         };
         match self.respond(response, &method, version, keep_alive, bounds).await {
             Sent::Reusable if self.finish_reading(bounds).await => return true,
-            Sent::Reusable | Sent::Last | Sent::Broken => self.linger().await,
+            Sent::Reusable | Sent::Last | Sent::Broken => self.linger(LINGER).await,
             Sent::Cut => self.inbound.borrow_mut().stream.reset_on_close(),
         }
         false
@@ -221,26 +224,25 @@ impl Http1 {
     async fn refuse(&self, failure: &Failure, bounds: &Bounds) -> End {
         let response = self.session.proxy.refuse(failure, &self.connection);
         self.respond(response, &Method::GET, Version::HTTP_11, false, bounds).await;
-        self.linger().await;
+        self.linger(LINGER_REFUSED).await;
         End::Closed
     }
 
-    /// Closing while the client still sends would make its system throw the response away unread: say that no more
-    /// comes, and read on for a moment.
-    async fn linger(&self) {
+    /// Closing while the client still sends would make its system throw the response away unread, as far as that has not
+    /// arrived: say that no more comes, and read on for a while.
+    async fn linger(&self, allowed: Duration) {
         let lingering = async {
             let shut = poll_fn(|cx| self.inbound.borrow_mut().stream.poll_shutdown(cx)).await;
-            let mut budget = WORTH_READING;
-            while shut.is_ok() && budget > 0 {
-                let read = poll_fn(|cx| self.inbound.borrow_mut().stream.poll_fill(cx)).await;
+            while shut.is_ok() {
+                let reading = poll_fn(|cx| self.inbound.borrow_mut().stream.poll_fill(cx));
+                let read = tokio::time::timeout(LINGER_SILENT, reading).await;
                 self.inbound.borrow_mut().stream.input.clear();
-                match read {
-                    Ok(size) if size > 0 => budget = budget.saturating_sub(size as u64),
-                    _ => return,
+                if !matches!(read, Ok(Ok(1..))) {
+                    return;
                 }
             }
         };
         // Time is up for whom it is up.
-        let _ = tokio::time::timeout(LINGER, lingering).await;
+        let _ = tokio::time::timeout(allowed, lingering).await;
     }
 }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use h3::error::Code;
 use h3::server::RequestStream;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
@@ -26,6 +27,8 @@ pub(super) struct ReceivedBody {
     /// What came with the head.
     first: Option<Result<Frame<Bytes>, BodyError>>,
     state: State,
+    /// A read was begun that has not ended.
+    is_reading: bool,
     idle: Duration,
     silence: Silence,
 }
@@ -52,7 +55,7 @@ impl ReceivedBody {
             return Err(FramingError::Length);
         }
         let (left, state, silence) = (left.flatten(), State::Data, Silence::default());
-        let mut body = Self { stream, left, first: None, state, idle, silence };
+        let mut body = Self { stream, left, first: None, state, is_reading: false, idle, silence };
         // Where there is no body, the end has come with the head, and that is told to nobody as a body without a length.
         let mut cx = Context::from_waker(Waker::noop());
         if let Poll::Ready(first) = body.poll_next(&mut cx) {
@@ -70,7 +73,9 @@ impl ReceivedBody {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.state == State::Data {
-            match ready!(self.stream.poll_recv_data(cx)) {
+            let received = self.stream.poll_recv_data(cx);
+            self.is_reading = received.is_pending();
+            match ready!(received) {
                 Ok(Some(mut data)) => {
                     let data = data.copy_to_bytes(data.remaining());
                     return Poll::Ready(Some(self.count(data.len()).map(|()| Frame::data(data))));
@@ -80,7 +85,9 @@ impl ReceivedBody {
             }
         }
         if self.state == State::Trailers {
-            let trailers = ready!(self.stream.poll_recv_trailers(cx)).map_err(failed);
+            let received = self.stream.poll_recv_trailers(cx);
+            self.is_reading = received.is_pending();
+            let trailers = ready!(received).map_err(failed);
             self.state = State::Over;
             if self.left.is_some_and(|left| left > 0) {
                 return Poll::Ready(Some(Err(FramingError::Length.into())));
@@ -88,6 +95,16 @@ impl ReceivedBody {
             return Poll::Ready(trailers.transpose().map(|trailers| trailers.map(Frame::trailers)));
         }
         Poll::Ready(None)
+    }
+}
+
+impl Drop for ReceivedBody {
+    /// A body that nobody wants is no error of the client's (RFC 9114, section 4.1). While a read is under way `h3-quinn`
+    /// cannot be told so, and the stream is stopped without a reason.
+    fn drop(&mut self) {
+        if self.state != State::Over && !self.is_reading {
+            self.stream.stop_sending(Code::H3_NO_ERROR);
+        }
     }
 }
 

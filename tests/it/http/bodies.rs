@@ -389,3 +389,27 @@ async fn a_body_larger_than_allowed_is_refused() {
     let answer = request(gateway.address(), asking).await;
     assert_eq!((answer.status.as_u16(), &*answer.code()), (413, "body-too-large"));
 }
+
+#[tokio::test]
+async fn a_response_in_the_middle_of_an_upload_arrives_whole() {
+    const EARLY: usize = 1 << 20;
+    const UPLOAD: usize = 4 << 20;
+    let backend = Backend::with(|mut wire| async move {
+        let head = wire.read_head().await;
+        wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {EARLY}\r\nconnection: close\r\n\r\n")).await;
+        wire.send(vec![b'x'; EARLY]).await;
+        wire.read_body(&head).await;
+    });
+    let gateway = before(&backend).await;
+    for round in 0..10 {
+        let mut wire = Wire::connect(gateway.address()).await;
+        wire.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {UPLOAD}\r\n\r\n")).await;
+        let mut written = 0;
+        // Like most clients, this one does not listen while it sends.
+        while written < UPLOAD && wire.try_send(vec![b'y'; 16 << 10]).await.is_ok() {
+            written += 16 << 10;
+        }
+        wire.read_head().await;
+        assert!(wire.try_read_exact(EARLY).await.is_some(), "round {round}: cut off, {written} were sent");
+    }
+}

@@ -1,11 +1,11 @@
 //! Server-sent events and long polls: nothing is held back, and nothing ends before its time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use serde_json::json;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::before_with;
@@ -14,7 +14,7 @@ use crate::support::{Backend, Client, Wire, get, within};
 #[tokio::test]
 async fn events_pass_one_by_one() {
     let (send, sent) = mpsc::channel::<String>(1);
-    let sent = Arc::new(Mutex::new(sent));
+    let sent = Arc::new(Mutex::new(Some(sent)));
     let backend = Backend::with(move |mut wire| {
         let sent = Arc::clone(&sent);
         async move {
@@ -23,7 +23,8 @@ async fn events_pass_one_by_one() {
                 "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
             )
             .await;
-            let mut sent = sent.lock().await;
+            let sent = sent.lock().expect("nobody panics with it").take();
+            let mut sent = sent.expect("there is one request");
             while let Some(event) = sent.recv().await {
                 wire.send(format!("{:x}\r\n{event}\r\n", event.len())).await;
             }
