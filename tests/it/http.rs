@@ -6,6 +6,7 @@ mod bodiless;
 mod drain;
 mod entrances;
 mod events;
+mod floods;
 mod forwarded;
 mod framing;
 mod grpc;

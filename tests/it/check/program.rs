@@ -87,6 +87,11 @@ impl Program {
         self
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where a gateway's listener is.
     pub fn address(&self, listener: &str) -> SocketAddr {
         let log = self.log();
