@@ -1,6 +1,7 @@
 //! One worker's accept loop on the UDP port of a listener.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::accept::{ListenerSpec, OpenConnection, is_full};
@@ -18,8 +20,10 @@ use crate::protocol::Session;
 use crate::protocol::http3::{Endpoint, Handshaken, Knock, serve};
 use crate::proxy::Proxy;
 
-/// Handshakes under way in one worker from which on clients have to prove their addresses first.
+/// Handshakes under way in one worker, or failed a moment ago, from which on clients have to prove their addresses first.
 const BUSY: usize = 64;
+/// How long a failed handshake is remembered: what it has left in the endpoint may last for as long.
+const REMEMBERED: Duration = Duration::from_secs(45);
 /// How long the last packets may take to leave.
 const LAST_PACKETS: Duration = Duration::from_millis(200);
 
@@ -30,7 +34,9 @@ pub(super) struct Quic {
     spec: Rc<RefCell<ListenerSpec>>,
     proxy: Proxy,
     drain: Rc<Drain>,
-    handshakes: Rc<Cell<usize>>,
+    handshakes: Cell<usize>,
+    /// When handshakes failed last, at most [`BUSY`] of them.
+    failures: RefCell<VecDeque<Instant>>,
 }
 
 impl Quic {
@@ -45,7 +51,15 @@ impl Quic {
         let address = socket.udp.local_addr()?;
         let view = proxy.view();
         let endpoint = Endpoint::open(socket.udp, socket.place, tls.quic(), &view.snapshot.settings)?;
-        Ok(Rc::new(Self { endpoint, address, spec, proxy, drain, handshakes: Rc::default() }))
+        Ok(Rc::new(Self {
+            endpoint,
+            address,
+            spec,
+            proxy,
+            drain,
+            handshakes: Cell::new(0),
+            failures: RefCell::default(),
+        }))
     }
 
     /// Serves connections that come from now on by another specification of the same address.
@@ -82,7 +96,7 @@ impl Quic {
         if is_full(&self.proxy) {
             return knock.refuse();
         }
-        if self.handshakes.get() >= BUSY && !knock.is_proven() {
+        if !knock.is_proven() && self.is_busy() {
             return knock.retry();
         }
         let Some(tls) = self.spec.borrow().tls.clone() else { return knock.refuse() };
@@ -101,6 +115,22 @@ impl Quic {
         });
     }
 
+    fn is_busy(&self) -> bool {
+        let mut failures = self.failures.borrow_mut();
+        while failures.front().is_some_and(|failed| failed.elapsed() > REMEMBERED) {
+            failures.pop_front();
+        }
+        self.handshakes.get() + failures.len() >= BUSY
+    }
+
+    fn remember_failure(&self) {
+        let mut failures = self.failures.borrow_mut();
+        if failures.len() >= BUSY {
+            failures.pop_front();
+        }
+        failures.push_back(Instant::now());
+    }
+
     async fn shake_hands(&self, knock: Knock) -> Option<Handshaken> {
         let allowed = self.proxy.view().snapshot.settings.timeouts.client_head;
         let metrics = &self.proxy.metrics().handshakes;
@@ -116,6 +146,7 @@ impl Quic {
             Err(_) => debug!("QUIC handshake took longer than {allowed:?}"),
         }
         metrics.failed.add(1);
+        self.remember_failure();
         None
     }
 }

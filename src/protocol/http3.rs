@@ -4,6 +4,7 @@
 mod body;
 mod endpoint;
 mod exchange;
+mod quic;
 mod steering;
 
 use std::cell::Cell;
@@ -25,6 +26,7 @@ use crate::message::Entrance;
 use crate::message::tls::TlsSession;
 use crate::proxy::{Connection, Proxy, Timeouts};
 use exchange::exchange;
+use quic::{Accepted, Quic};
 
 pub use endpoint::{Endpoint, Handshaken, Knock};
 pub use steering::{Place, places};
@@ -41,6 +43,8 @@ struct Requests {
     quic: quinn::Connection,
     timeouts: Timeouts,
     most_fields: usize,
+    /// How streams that were accepted tell of their ends.
+    accepted: Accepted,
     open: Cell<usize>,
     /// Told when the last one that is open has ended.
     ended: Notify,
@@ -76,7 +80,8 @@ pub async fn serve(handshaken: Handshaken, entrance: Arc<Entrance>, tls: Arc<Tls
     };
     let mut builder = h3::server::builder();
     builder.max_field_section_size(head.bytes as u64);
-    let building = builder.build::<_, Bytes>(h3_quinn::Connection::new(quic.clone()));
+    let (streams, accepted) = Quic::new(quic.clone());
+    let building = builder.build::<_, Bytes>(streams);
     let Ok(Ok(mut h3)) = tokio::time::timeout(timeouts.client_head, building).await else { return };
     let requests = Rc::new(Requests {
         proxy: session.proxy.clone(),
@@ -84,6 +89,7 @@ pub async fn serve(handshaken: Handshaken, entrance: Arc<Entrance>, tls: Arc<Tls
         quic: quic.clone(),
         timeouts,
         most_fields: head.fields,
+        accepted,
         open: Cell::new(0),
         ended: Notify::new(),
     });
@@ -118,7 +124,7 @@ pub async fn serve(handshaken: Handshaken, entrance: Arc<Entrance>, tls: Arc<Tls
     quic.close(NO_ERROR.into(), b"");
 }
 
-type H3 = h3::server::Connection<h3_quinn::Connection, Bytes>;
+type H3 = h3::server::Connection<Quic, Bytes>;
 
 /// Says that no more requests are taken, and waits for those that were.
 async fn finish(h3: &mut H3, requests: &Rc<Requests>) {
@@ -141,13 +147,15 @@ async fn finish(h3: &mut H3, requests: &Rc<Requests>) {
     }
 }
 
-fn begin(requests: &Rc<Requests>, resolver: RequestResolver<h3_quinn::Connection, Bytes>) {
+fn begin(requests: &Rc<Requests>, resolver: RequestResolver<Quic, Bytes>) {
     let (requests, open) = (Rc::clone(requests), Open::new(requests));
+    let Some((stopped, flow)) = requests.accepted.borrow_mut().pop_front() else { return };
     tokio::task::spawn_local(async move {
-        let closed = requests.quic.clone();
         tokio::select! {
-            () = exchange(&requests, resolver) => {}
-            _ = closed.closed() => {}
+            biased;
+            () = exchange(&requests, resolver, flow) => {}
+            // The client has given it up. Or it has all of it, and then there is nothing left to be done.
+            _ = stopped => {}
         }
         drop(open);
     });

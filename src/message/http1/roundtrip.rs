@@ -376,7 +376,7 @@ impl Sending {
             return Poll::Pending;
         }
         loop {
-            if self.is_done || stream.output.has_chunk() {
+            if self.is_done || stream.output.is_full() {
                 ready!(self.poll_flush(stream, cx));
                 if self.is_done {
                     return self.poll_end(stream, cx).map(Ok);

@@ -19,6 +19,8 @@ use crate::base::transport::Transport;
 const LARGEST_READ: usize = 128 * 1024;
 /// Below this a chunk is copied behind what waits already; above it is written from where it lies.
 const COPY_BELOW: usize = 4 * 1024;
+/// So much of what was copied is written before more is.
+const FULL: usize = 32 * 1024;
 
 /// One connection's bytes, both ways. Polled by one task at a time.
 #[derive(Debug)]
@@ -242,8 +244,12 @@ impl Output {
         self.copied.is_empty() && self.chunk.is_empty() && self.tail.is_empty()
     }
 
-    /// Whether a chunk waits that must leave before anything is added.
-    pub fn has_chunk(&self) -> bool {
+    /// Whether what waits has to leave before anything is added.
+    pub fn is_full(&self) -> bool {
+        self.has_chunk() || self.copied.len() >= FULL
+    }
+
+    fn has_chunk(&self) -> bool {
         !self.chunk.is_empty() || !self.tail.is_empty()
     }
 

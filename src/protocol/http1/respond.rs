@@ -101,7 +101,7 @@ impl Http1 {
 impl Sending<'_> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if self.is_ended || self.http1.inbound.borrow().stream.output.has_chunk() {
+            if self.is_ended || self.http1.inbound.borrow().stream.output.is_full() {
                 let flushed = self.poll_flush(cx);
                 if flushed.is_pending() {
                     self.body.drive(cx);

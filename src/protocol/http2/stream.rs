@@ -10,7 +10,7 @@ use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response, header, request};
-use http_body::{Body as _, Frame};
+use http_body::Body as _;
 
 use super::Streams;
 use super::watch::Activity;
@@ -42,7 +42,7 @@ pub(super) async fn exchange(
         Err(_) => body.abort(),
         Ok(_) if is_ended => {}
         Ok(stream) => {
-            let mut sending = Sending { body, stream, open };
+            let mut sending = Sending { body, stream, waiting: Bytes::new(), open };
             poll_fn(|cx| sending.poll_send(cx)).await;
             body = sending.body;
         }
@@ -151,6 +151,8 @@ impl Drop for Open {
 struct Sending {
     body: ResponseBody,
     stream: SendStream<Bytes>,
+    /// What the client has no room for yet.
+    waiting: Bytes,
     open: Open,
 }
 
@@ -158,18 +160,34 @@ impl Sending {
     /// Ready when the last piece was handed over, or when there is no use in sending more.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if !self.has_room(cx) {
-                self.body.drive(cx);
-                return self.poll_gone(cx);
+            if !self.waiting.is_empty() {
+                let Some(room) = self.room(cx) else {
+                    self.body.drive(cx);
+                    return self.poll_gone(cx);
+                };
+                let piece = self.waiting.split_to(self.waiting.len().min(room));
+                let is_last = self.waiting.is_empty() && self.body.is_end_stream();
+                if self.send(piece, is_last) {
+                    return Poll::Ready(());
+                }
+                continue;
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if self.send(Some(frame)) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) if data.is_empty() && self.body.is_end_stream() => {
+                        self.send(data, true);
                         return Poll::Ready(());
                     }
-                }
+                    Ok(data) => self.waiting = data,
+                    Err(frame) => {
+                        if self.stream.send_trailers(frame.into_trailers().unwrap_or_default()).is_err() {
+                            self.body.abort();
+                        }
+                        return Poll::Ready(());
+                    }
+                },
                 Poll::Ready(None) => {
-                    self.send(None);
+                    self.send(Bytes::new(), true);
                     return Poll::Ready(());
                 }
                 // The head cannot be taken back: a reset says that something is missing.
@@ -182,40 +200,35 @@ impl Sending {
         }
     }
 
-    /// Whether the client has room for more of the response.
-    fn has_room(&mut self, cx: &mut Context<'_>) -> bool {
-        self.stream.reserve_capacity(1);
+    /// Bytes that the client has room for; none when it has to make room first, or has given the stream up.
+    fn room(&mut self, cx: &mut Context<'_>) -> Option<usize> {
+        self.stream.reserve_capacity(self.waiting.len());
         while self.stream.capacity() == 0 {
             match self.stream.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(_))) => {}
                 // What has become of the stream shows in its reset.
-                Poll::Ready(_) => return false,
+                Poll::Ready(_) => return None,
                 Poll::Pending => {
                     self.open.set_stalled(true);
-                    return false;
+                    return None;
                 }
             }
         }
         self.open.set_stalled(false);
-        true
+        Some(self.stream.capacity())
+    }
+
+    /// True when nothing more is to be sent.
+    fn send(&mut self, piece: Bytes, is_last: bool) -> bool {
+        let is_refused = self.stream.send_data(piece, is_last).is_err();
+        self.open.activity.progressed();
+        if is_refused {
+            self.body.abort();
+        }
+        is_last || is_refused
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.poll_reset(cx).map(|_| self.body.abort())
-    }
-
-    fn send(&mut self, frame: Option<Frame<Bytes>>) -> bool {
-        let (sent, is_last) = match frame.map(Frame::into_data) {
-            Some(Ok(data)) => {
-                let is_last = self.body.is_end_stream();
-                (self.stream.send_data(data, is_last), is_last)
-            }
-            Some(Err(frame)) => (self.stream.send_trailers(frame.into_trailers().unwrap_or_default()), true),
-            None => (self.stream.send_data(Bytes::new(), true), true),
-        };
-        if sent.is_err() {
-            self.body.abort();
-        }
-        is_last || sent.is_err()
     }
 }

@@ -29,13 +29,20 @@ pub(super) struct Activity {
     pub stalled: Cell<usize>,
     /// Whether there ever was a stream.
     pub has_begun: Cell<bool>,
-    /// Grows with every byte that passes through the socket.
-    moved: Cell<u64>,
+    /// Grows with every piece of a response that a client has room for.
+    progress: Cell<u64>,
+    /// Bytes that were written.
+    written: Cell<u64>,
     /// The connection's task.
     watching: RefCell<Option<Waker>>,
 }
 
 impl Activity {
+    /// A client has taken a piece of its response.
+    pub fn progressed(&self) {
+        self.progress.set(self.progress.get().wrapping_add(1));
+    }
+
     /// A stream's task has changed something that the connection's may have to act on.
     pub fn tell(&self) {
         if let Some(watching) = &*self.watching.borrow() {
@@ -50,7 +57,8 @@ pub(super) struct Watch {
     timeouts: Timeouts,
     timer: Timer,
     phase: Phase,
-    moved: u64,
+    /// What the current wait is for, as it was when the wait began.
+    seen: u64,
     is_ending: bool,
 }
 
@@ -81,7 +89,7 @@ impl Watch {
     pub fn new(activity: Rc<Activity>, timeouts: Timeouts) -> Self {
         let mut timer = Timer::default();
         timer.set(timeouts.client_head);
-        Self { activity, timeouts, timer, phase: Phase::Beginning, moved: 0, is_ending: false }
+        Self { activity, timeouts, timer, phase: Phase::Beginning, seen: 0, is_ending: false }
     }
 
     /// From now on the connection is about to end.
@@ -96,10 +104,14 @@ impl Watch {
             none => *none = Some(cx.waker().clone()),
         }
         let phase = self.phase_now();
-        let has_moved = self.activity.moved.get() != self.moved;
-        if phase != self.phase || (phase == Phase::Stalled && has_moved) {
-            self.phase = phase;
-            self.moved = self.activity.moved.get();
+        // What does not help a response on, a ping for one, is no reason to wait for longer.
+        let seen = match phase {
+            Phase::Stalled => self.activity.progress.get(),
+            Phase::Ending => self.activity.written.get(),
+            Phase::Beginning | Phase::Idle | Phase::Busy => self.seen,
+        };
+        if phase != self.phase || seen != self.seen {
+            (self.phase, self.seen) = (phase, seen);
             self.timer.set(match phase {
                 Phase::Beginning => self.timeouts.client_head,
                 Phase::Idle => self.timeouts.keep_alive,
@@ -137,7 +149,7 @@ pub(super) struct Watched {
 
 impl Watched {
     fn note(&self, size: usize) {
-        self.activity.moved.set(self.activity.moved.get().wrapping_add(size as u64));
+        self.activity.written.set(self.activity.written.get().wrapping_add(size as u64));
     }
 }
 
@@ -152,10 +164,7 @@ impl AsyncRead for Watched {
             buffer.put_slice(&self.read.split_to(size));
             return Poll::Ready(Ok(()));
         }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
-        self.note(buffer.filled().len() - before);
-        read
+        Pin::new(&mut self.io).poll_read(cx, buffer)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The body of a request that comes over HTTP/3.
 
 use std::fmt;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -11,24 +12,24 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
 
+use super::quic::{self, Flow};
 use crate::base::timer::Silence;
 use crate::message::BodyError;
 use crate::message::body::Streamed;
 use crate::message::http1::FramingError;
 
 /// The receiving half of a request's stream.
-pub(super) type Receiving = RequestStream<h3_quinn::RecvStream, Bytes>;
+pub(super) type Receiving = RequestStream<quic::Receiving, Bytes>;
 
 /// See the module.
 pub(super) struct ReceivedBody {
     stream: Receiving,
+    flow: Rc<Flow>,
     /// How many bytes are to come, where the head told.
     left: Option<u64>,
     /// What came with the head.
     first: Option<Result<Frame<Bytes>, BodyError>>,
     state: State,
-    /// A read was begun that has not ended.
-    is_reading: bool,
     idle: Duration,
     silence: Silence,
 }
@@ -48,14 +49,19 @@ impl fmt::Debug for ReceivedBody {
 
 impl ReceivedBody {
     /// The body behind a request's head, of which it takes `content-length`. The client may be silent for `idle`.
-    pub fn new(headers: &mut HeaderMap, stream: Receiving, idle: Duration) -> Result<Self, FramingError> {
+    pub fn new(
+        headers: &mut HeaderMap,
+        stream: Receiving,
+        flow: Rc<Flow>,
+        idle: Duration,
+    ) -> Result<Self, FramingError> {
         let length = headers.remove(CONTENT_LENGTH);
         let left = length.map(|length| length.to_str().ok()?.parse().ok().filter(|_| is_digits(&length)));
         if left == Some(None) {
             return Err(FramingError::Length);
         }
         let (left, state, silence) = (left.flatten(), State::Data, Silence::default());
-        let mut body = Self { stream, left, first: None, state, is_reading: false, idle, silence };
+        let mut body = Self { stream, flow, left, first: None, state, idle, silence };
         // Where there is no body, the end has come with the head, and that is told to nobody as a body without a length.
         let mut cx = Context::from_waker(Waker::noop());
         if let Poll::Ready(first) = body.poll_next(&mut cx) {
@@ -73,11 +79,10 @@ impl ReceivedBody {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.state == State::Data {
-            let received = self.stream.poll_recv_data(cx);
-            self.is_reading = received.is_pending();
-            match ready!(received) {
+            match ready!(self.stream.poll_recv_data(cx)) {
                 Ok(Some(mut data)) => {
                     let data = data.copy_to_bytes(data.remaining());
+                    self.flow.take(data.len());
                     return Poll::Ready(Some(self.count(data.len()).map(|()| Frame::data(data))));
                 }
                 Ok(None) => self.state = State::Trailers,
@@ -85,9 +90,7 @@ impl ReceivedBody {
             }
         }
         if self.state == State::Trailers {
-            let received = self.stream.poll_recv_trailers(cx);
-            self.is_reading = received.is_pending();
-            let trailers = ready!(received).map_err(failed);
+            let trailers = ready!(self.stream.poll_recv_trailers(cx)).map_err(failed);
             self.state = State::Over;
             if self.left.is_some_and(|left| left > 0) {
                 return Poll::Ready(Some(Err(FramingError::Length.into())));
@@ -99,10 +102,9 @@ impl ReceivedBody {
 }
 
 impl Drop for ReceivedBody {
-    /// A body that nobody wants is no error of the client's (RFC 9114, section 4.1). While a read is under way `h3-quinn`
-    /// cannot be told so, and the stream is stopped without a reason.
+    /// A body that nobody wants is no error of the client's (RFC 9114, section 4.1).
     fn drop(&mut self) {
-        if self.state != State::Over && !self.is_reading {
+        if self.state != State::Over {
             self.stream.stop_sending(Code::H3_NO_ERROR);
         }
     }

@@ -13,6 +13,7 @@ use http_body::Body as _;
 
 use super::Requests;
 use super::body::{ReceivedBody, Receiving};
+use super::quic::{self, Flow, Quic};
 use crate::base::timer::Silence;
 use crate::message::body::Streamed;
 use crate::message::http1::{FramingError, HeadError};
@@ -23,12 +24,13 @@ use crate::proxy::{Failure, Interim, ResponseBody};
 /// Bytes that are written at one time: a client that is slow but takes them is not held for idle.
 const PIECE: usize = 32 << 10;
 
-type Sending = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
+type Sending = RequestStream<quic::Sending, Bytes>;
 
 /// Serves a stream until it ends.
 pub(super) async fn exchange(
     requests: &Rc<Requests>,
-    resolver: RequestResolver<h3_quinn::Connection, Bytes>,
+    resolver: RequestResolver<Quic, Bytes>,
+    flow: Rc<Flow>,
 ) {
     let resolving = tokio::time::timeout(requests.timeouts.client_head, resolver.resolve_request());
     // What cannot be understood was answered or reset by whoever tried to.
@@ -39,7 +41,7 @@ pub(super) async fn exchange(
         return;
     }
     let interim = Interim::default();
-    let response = match begin(request, receiving, requests) {
+    let response = match begin(request, receiving, flow, requests) {
         Err(failure) => requests.proxy.refuse(&failure, &requests.connection),
         Ok(request) => {
             let mut handling = pin!(requests.proxy.handle(request, &requests.connection, &interim));
@@ -81,6 +83,7 @@ pub(super) async fn exchange(
 fn begin(
     request: Request<()>,
     mut receiving: Receiving,
+    flow: Rc<Flow>,
     requests: &Requests,
 ) -> Result<Request<Body>, Failure> {
     let (mut head, ()) = request.into_parts();
@@ -94,7 +97,7 @@ fn begin(
         return Err(HeadError::Malformed("a field of HTTP/1.1's connections").into());
     }
     let idle = requests.timeouts.client_idle;
-    let body = ReceivedBody::new(&mut head.headers, receiving, idle);
+    let body = ReceivedBody::new(&mut head.headers, receiving, flow, idle);
     let body = body.map_err(|error: FramingError| Failure::from(BodyError::from(error)))?;
     take_framing(&mut head.headers);
     join_cookies(&mut head.headers);

@@ -225,3 +225,39 @@ async fn packets_of_connections_that_are_none_are_dropped() {
     victim.during(attack).await;
     recovered(&victim).await;
 }
+
+/// What clients say that give up before anybody has answered: Initial packets that close their connections.
+async fn farewells(config: &ClientConfig, count: usize) -> Vec<Vec<u8>> {
+    let endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a socket");
+    let (socket, mut first, mut last) = (bind().await, BTreeMap::new(), BTreeMap::new());
+    let address = socket.local_addr().expect("it is bound");
+    let connect = || endpoint.connect_with(config.clone(), address, NAME).expect("an address");
+    let connecting: Vec<_> = (0..count).map(|_| connect()).collect();
+    while first.len() < count {
+        let (datagram, _) = receive(&socket).await;
+        first.extend(chosen_id(&datagram).map(|id| (id.to_vec(), ())));
+    }
+    drop(connecting);
+    while last.len() < count {
+        let (datagram, _) = receive(&socket).await;
+        if let Some(id) = chosen_id(&datagram).map(<[u8]>::to_vec) {
+            last.insert(id, datagram);
+        }
+    }
+    last.into_values().collect()
+}
+
+#[tokio::test]
+async fn clients_that_begin_with_their_ends_leave_little_behind() {
+    let backend = Backend::echo("a");
+    let victim = Victim::start(&backend, json!({ "timeouts": { "client_head": "1s" } })).await;
+    let crypto = QuicClientConfig::try_from(victim.authority.client_config(&["h3"], None)).expect("TLS 1.3");
+    let config = ClientConfig::new(Arc::new(crypto));
+    let mut sender = Sender::new(&victim).await;
+    for _ in 0..60 {
+        for datagram in farewells(&config, 20).await {
+            sender.send(&datagram).await;
+        }
+    }
+    recovered(&victim).await;
+}
