@@ -10,20 +10,25 @@
 mod accounting;
 pub mod backend;
 mod cases;
+mod certificate;
 mod client;
+mod clients;
 mod comparison;
 mod gateway;
+mod grpc;
 mod hostile;
 mod idle;
 mod load;
 mod machine;
 mod peers;
 mod policies;
+mod probe;
 mod process;
 mod reload;
 mod report;
 mod rounds;
 mod setup;
+mod websocket;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -2,13 +2,16 @@
 //!
 //! It runs on the load generator's core, so its own cost bounds what can be measured: one thread, one read and one write
 //! for a request, responses made beforehand. It understands requests without a body, and trusts the proxies not to send
-//! anything else.
+//! anything else. WebSockets are echoed by the same thread, calls of gRPC are answered by one of their own.
+
+mod grpc;
 
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{self, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::thread;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
@@ -16,23 +19,41 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-/// The path that is answered with a large body; every other gets a small one.
+use super::websocket;
+
+/// The paths that are answered with a large body and with a huge one; every other gets a small one.
 pub const LARGE_PATH: &str = "/1mb";
+pub const HUGE_PATH: &str = "/100mb";
+const HUGE_BODY: usize = 100_000_000;
 const LARGE_BODY: usize = 1 << 20;
-const SMALL_BODY: usize = 100;
+pub const SMALL_BODY: usize = 100;
 const READ_SIZE: usize = 16 * 1024;
 
 const LISTENER: Token = Token(0);
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
-/// Serves until the process is ended. The port is written to a file once connections are accepted.
+/// The length of the body that a path is answered with.
+pub fn length_of(path: &str) -> u64 {
+    let length = match path {
+        LARGE_PATH => LARGE_BODY,
+        HUGE_PATH => HUGE_BODY,
+        _ => SMALL_BODY,
+    };
+    length as u64
+}
+
+/// Serves until the process is ended. The ports, that for HTTP/1.1 and that for gRPC, are written to a file once
+/// connections are accepted.
 pub fn serve(port_file: &Path) -> Result<()> {
     let mut backend = Backend::bind().context("the backend cannot listen")?;
-    let port = backend.listener.local_addr()?.port();
-    // A reader sees the whole number or no file.
+    let calls = net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("the backend cannot listen")?;
+    let ports = format!("{} {}", backend.listener.local_addr()?.port(), calls.local_addr()?.port());
+    // A reader sees the whole line or no file.
     let unfinished = port_file.with_extension("new");
-    fs::write(&unfinished, port.to_string())?;
+    fs::write(&unfinished, ports)?;
     fs::rename(&unfinished, port_file)?;
+    // It ends with the process.
+    thread::Builder::new().name("grpc".to_owned()).spawn(move || grpc::serve(calls))?;
     backend.run().context("the backend failed")
 }
 
@@ -99,55 +120,109 @@ struct Connection {
     readable: bool,
     /// What came of requests that are not complete.
     received: Vec<u8>,
-    /// The response that is being sent, from the first byte that the kernel did not take yet.
-    sending: Option<(Size, usize)>,
+    /// The answer that is being sent, from the first byte that the kernel did not take yet.
+    sending: Option<(Answer, usize)>,
+    is_websocket: bool,
 }
 
-#[derive(Clone, Copy)]
-enum Size {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
     Small,
     Large,
+    Huge,
+    /// From here on a connection is a WebSocket.
+    Switch,
+    Echo,
 }
 
 struct Responses {
-    small: Vec<u8>,
-    large: Vec<u8>,
+    small: Response,
+    large: Response,
+    huge: Response,
+    switch: Response,
+    echo: Response,
+}
+
+/// What is sent is `bytes` up to `length`; where that is longer, what stands from `repeats_from` on is sent again.
+struct Response {
+    bytes: Vec<u8>,
+    repeats_from: usize,
+    length: usize,
 }
 
 impl Responses {
     fn new() -> Self {
         let date = httpdate::fmt_http_date(SystemTime::now());
         let of_length = |length: usize| {
-            let mut response = format!(
+            let head = format!(
                 "HTTP/1.1 200 OK\r\nServer: bench-backend\r\nDate: {date}\r\nContent-Type: text/plain\r\n\
                  Cache-Control: no-store\r\nContent-Length: {length}\r\n\r\n"
-            )
-            .into_bytes();
-            response.resize(response.len() + length, b'x');
-            response
+            );
+            Response::new(head.into_bytes(), length)
         };
-        Self { small: of_length(SMALL_BODY), large: of_length(LARGE_BODY) }
+        let switch = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nDate: {date}\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+            websocket::ACCEPT
+        );
+        Self {
+            small: of_length(SMALL_BODY),
+            large: of_length(LARGE_BODY),
+            huge: of_length(HUGE_BODY),
+            switch: Response::new(switch.into_bytes(), 0),
+            echo: Response::new(websocket::FROM_SERVER.to_vec(), 0),
+        }
     }
 
-    fn of(&self, size: Size) -> &[u8] {
-        match size {
-            Size::Small => &self.small,
-            Size::Large => &self.large,
+    fn of(&self, answer: Answer) -> &Response {
+        match answer {
+            Answer::Small => &self.small,
+            Answer::Large => &self.large,
+            Answer::Huge => &self.huge,
+            Answer::Switch => &self.switch,
+            Answer::Echo => &self.echo,
         }
+    }
+}
+
+impl Response {
+    fn new(head: Vec<u8>, body: usize) -> Self {
+        let (repeats_from, length) = (head.len(), head.len() + body);
+        let mut bytes = head;
+        bytes.resize(repeats_from + body.min(LARGE_BODY), b'x');
+        Self { bytes, repeats_from, length }
+    }
+
+    /// What comes behind what was sent, in one piece: all of it, unless it repeats.
+    fn rest(&self, sent: usize) -> &[u8] {
+        let repeated = self.bytes.len() - self.repeats_from;
+        let begin = match sent.checked_sub(self.bytes.len()) {
+            Some(behind) if repeated > 0 => self.repeats_from + behind % repeated,
+            _ => sent,
+        };
+        let piece = &self.bytes[begin..];
+        &piece[..piece.len().min(self.length - sent)]
     }
 }
 
 impl Connection {
     fn new(stream: TcpStream) -> Self {
-        Self { stream, readable: false, received: Vec::with_capacity(2048), sending: None }
+        Self {
+            stream,
+            readable: false,
+            received: Vec::with_capacity(2048),
+            sending: None,
+            is_websocket: false,
+        }
     }
 
     /// Sends what is left of a response, reads what has come, answers it. `false` when the peer has closed.
     fn advance(&mut self, buffer: &mut [u8], responses: &Responses) -> io::Result<bool> {
         while self.send(responses)? {
-            if let Some((size, length)) = request_in(&self.received) {
+            if let Some((answer, length)) = self.next_answer() {
                 self.received.drain(..length);
-                self.sending = Some((size, 0));
+                self.is_websocket |= answer == Answer::Switch;
+                self.sending = Some((answer, 0));
             } else if !self.readable {
                 return Ok(true);
             } else if !self.receive(buffer)? {
@@ -157,13 +232,22 @@ impl Connection {
         Ok(true)
     }
 
+    /// What the first complete request or message is answered with, and its length.
+    fn next_answer(&self) -> Option<(Answer, usize)> {
+        if !self.is_websocket {
+            return request_in(&self.received);
+        }
+        let length = websocket::FROM_CLIENT.len();
+        (self.received.len() >= length).then_some((Answer::Echo, length))
+    }
+
     /// `true` when nothing is left to send, `false` when the kernel takes no more for now.
     fn send(&mut self, responses: &Responses) -> io::Result<bool> {
-        while let Some((size, sent)) = self.sending {
-            let rest = &responses.of(size)[sent..];
-            match self.stream.write(rest) {
-                Ok(written) if written == rest.len() => self.sending = None,
-                Ok(written) => self.sending = Some((size, sent + written)),
+        while let Some((answer, sent)) = self.sending {
+            let response = responses.of(answer);
+            match self.stream.write(response.rest(sent)) {
+                Ok(written) if sent + written == response.length => self.sending = None,
+                Ok(written) => self.sending = Some((answer, sent + written)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
@@ -188,12 +272,17 @@ impl Connection {
     }
 }
 
-/// The first complete request, as what it asks for and its length.
-fn request_in(received: &[u8]) -> Option<(Size, usize)> {
+/// What the first complete request is answered with, and its length.
+fn request_in(received: &[u8]) -> Option<(Answer, usize)> {
     let end = received.windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD)?;
     let path = received.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
-    let size = if path == LARGE_PATH.as_bytes() { Size::Large } else { Size::Small };
-    Some((size, end + END_OF_HEAD.len()))
+    let answer = match str::from_utf8(path) {
+        Ok(LARGE_PATH) => Answer::Large,
+        Ok(HUGE_PATH) => Answer::Huge,
+        Ok(websocket::PATH) => Answer::Switch,
+        _ => Answer::Small,
+    };
+    Some((answer, end + END_OF_HEAD.len()))
 }
 
 #[cfg(test)]
@@ -206,7 +295,25 @@ mod tests {
         let large = b"GET /1mb HTTP/1.1\r\n\r\n";
         let both = [&small[..], &large[..]].concat();
         assert!(request_in(&small[..small.len() - 1]).is_none());
-        assert!(matches!(request_in(&both), Some((Size::Small, length)) if length == small.len()));
-        assert!(matches!(request_in(large), Some((Size::Large, length)) if length == large.len()));
+        assert!(matches!(request_in(&both), Some((Answer::Small, length)) if length == small.len()));
+        assert!(matches!(request_in(large), Some((Answer::Large, length)) if length == large.len()));
+        assert!(matches!(request_in(b"GET /100mb HTTP/1.1\r\n\r\n"), Some((Answer::Huge, _))));
+        assert!(matches!(request_in(b"GET /echo HTTP/1.1\r\n\r\n"), Some((Answer::Switch, _))));
+    }
+
+    #[test]
+    fn sends_a_huge_body_from_a_large_one() {
+        let response = Response::new(b"head".to_vec(), HUGE_BODY);
+        assert_eq!(response.bytes.len(), 4 + LARGE_BODY);
+        assert_eq!(response.rest(0).len(), 4 + LARGE_BODY);
+        assert_eq!(response.rest(4 + LARGE_BODY), &response.bytes[4..]);
+        assert_eq!(response.rest(5 + LARGE_BODY).len(), LARGE_BODY - 1);
+        let (mut sent, mut pieces) = (0, 0);
+        while sent < response.length {
+            sent += response.rest(sent).len();
+            pieces += 1;
+        }
+        assert_eq!((sent, pieces), (4 + HUGE_BODY, HUGE_BODY.div_ceil(LARGE_BODY)));
+        assert_eq!(Response::new(b"head".to_vec(), 0).rest(1), b"ead");
     }
 }

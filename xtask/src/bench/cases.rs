@@ -1,17 +1,18 @@
 //! The cases: what is asked of which proxies.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use super::backend::LARGE_PATH;
+use super::backend::{HUGE_PATH, LARGE_PATH};
+use super::certificate::Sessions;
 use super::comparison::{Reference, comparison};
 use super::gateway::{Variant, middle_route};
-use super::load::Load;
+use super::load::{Load, Work};
 use super::peers::{Peer, Protocol};
 use super::report::Table;
 use super::rounds::{Target, measure};
 use super::setup::Setup;
-use super::{hostile, idle, reload};
+use super::{grpc, hostile, idle, probe, reload, websocket};
 
 const SMALL_PATH: &str = "/";
 
@@ -22,6 +23,16 @@ pub enum Case {
     Body1Mb,
     ConnectionPerRequest,
     H2c,
+    TlsGet,
+    TlsHandshake,
+    TlsResumed,
+    TlsDownload,
+    H2Tls,
+    H3,
+    H3Download,
+    Grpc,
+    #[value(name = "websocket")]
+    WebSocket,
     #[value(name = "routes-10k")]
     Routes10K,
     Plugins,
@@ -56,6 +67,31 @@ impl Case {
             Self::H2c => {
                 "A response of 100 bytes, 8 HTTP/2 connections with 8 streams each, HTTP/1.1 to the backend."
             }
+            Self::TlsGet => "A response of 100 bytes over TLS, 64 connections that are kept.",
+            Self::TlsHandshake => {
+                "A response of 100 bytes, every request on a TLS connection of its own; 8 at a time, each a full handshake of \
+                 TLS 1.3 with X25519 and a certificate of P-256."
+            }
+            Self::TlsResumed => "The same, each handshake resumed by a ticket.",
+            Self::TlsDownload => {
+                "A response of 100 MB over TLS, 4 connections that are kept. Turns last until the downloads have ended."
+            }
+            Self::H2Tls => {
+                "A response of 100 bytes, 8 HTTP/2 connections over TLS with 100 streams each, HTTP/1.1 to the backend."
+            }
+            Self::H3 => {
+                "A response of 100 bytes, 8 HTTP/3 connections with 8 streams each, HTTP/1.1 to the backend."
+            }
+            Self::H3Download => {
+                "A response of 100 MB, 4 HTTP/3 connections. Turns last until the downloads have ended."
+            }
+            Self::Grpc => {
+                "A unary call with 100 bytes each way, 8 cleartext HTTP/2 connections with 8 streams each, cleartext HTTP/2 to \
+                 the backend."
+            }
+            Self::WebSocket => {
+                "A message of 100 bytes there and back, 64 WebSockets over HTTP/1.1. A request is a message that came back."
+            }
             Self::Routes10K => "A response of 100 bytes by a route in the middle of 10 and of 10,000.",
             Self::Plugins => "A response of 100 bytes through plugins of the two isolations.",
             Self::Policies => {
@@ -83,9 +119,18 @@ impl Case {
     /// Why this case's load cannot be made here, if it cannot.
     pub fn missing_generator(self) -> Option<String> {
         match self {
-            Self::Idle | Self::Reload => None,
-            Self::H2c => Load::Http2.missing_generator(),
-            _ => Load::Http1.missing_generator(),
+            Self::H2c | Self::H2Tls | Self::Grpc => Load::Http2.missing_generator(),
+            Self::SmallGet
+            | Self::Body1Mb
+            | Self::ConnectionPerRequest
+            | Self::TlsGet
+            | Self::Routes10K
+            | Self::Plugins
+            | Self::Policies
+            | Self::Body1MbHeaders
+            | Self::Hostile => Load::Http1.missing_generator(),
+            // By clients of our own.
+            _ => None,
         }
     }
 
@@ -95,6 +140,15 @@ impl Case {
             Self::Body1Mb => beside_peers(setup, Load::Http1, LARGE_PATH),
             Self::ConnectionPerRequest => beside_peers(setup, Load::Http1Close, SMALL_PATH),
             Self::H2c => beside_peers(setup, Load::Http2, SMALL_PATH),
+            Self::TlsGet => beside_peers(setup, Load::Tls, SMALL_PATH),
+            Self::TlsHandshake => handshakes(setup, Sessions::New),
+            Self::TlsResumed => handshakes(setup, Sessions::Resumed),
+            Self::TlsDownload => beside_peers(setup, Load::Own(Work::Download), HUGE_PATH),
+            Self::H2Tls => beside_peers(setup, Load::Http2Tls, SMALL_PATH),
+            Self::H3 => beside_peers(setup, Load::Own(Work::Http3), SMALL_PATH),
+            Self::H3Download => beside_peers(setup, Load::Own(Work::Http3Download), HUGE_PATH),
+            Self::Grpc => beside_peers(setup, Load::Grpc, grpc::PATH),
+            Self::WebSocket => beside_peers(setup, Load::Own(Work::WebSocket), websocket::PATH),
             Self::Routes10K => routes_10k(setup),
             Self::Plugins => plugins(setup),
             Self::Policies => policies(setup),
@@ -107,7 +161,7 @@ impl Case {
 }
 
 fn small_get(setup: &Setup) -> Result<Table> {
-    let mut targets = proxies(setup, Protocol::Http1, SMALL_PATH)?;
+    let (mut targets, _) = proxies(setup, Load::Http1, SMALL_PATH)?;
     if let Some(haproxy) = setup.peers.iter().find(|installed| installed.peer == Peer::Haproxy) {
         targets.push(Target::new(setup.start_peer(haproxy, Protocol::Tcp)?, SMALL_PATH));
     }
@@ -115,20 +169,49 @@ fn small_get(setup: &Setup) -> Result<Table> {
     Ok(comparison(&targets, &figures, Reference::BestPeer))
 }
 
-fn beside_peers(setup: &Setup, load: Load, path: &str) -> Result<Table> {
-    let protocol = if load == Load::Http2 { Protocol::Http2 } else { Protocol::Http1 };
-    let targets = proxies(setup, protocol, path)?;
-    let figures = measure(setup, load, &targets)?;
-    Ok(comparison(&targets, &figures, Reference::BestPeer))
+fn handshakes(setup: &Setup, sessions: Sessions) -> Result<Table> {
+    beside_peers(setup, Load::Own(Work::Handshakes(sessions)), SMALL_PATH)
 }
 
-/// The gateway and the peers, ready to be asked for one path.
-fn proxies(setup: &Setup, protocol: Protocol, path: &str) -> Result<Vec<Target>> {
-    let mut targets = vec![Target::new(setup.start_gateway("cloud-cup", Variant::Plain)?, path)];
-    for peer in &setup.peers {
-        targets.push(Target::new(setup.start_peer(peer, protocol)?, path));
+fn beside_peers(setup: &Setup, load: Load, path: &str) -> Result<Table> {
+    let (targets, left_out) = proxies(setup, load, path)?;
+    for target in &targets {
+        let server = &target.server;
+        probe::ensure_right(load, server.ports.listener, path, setup.dir())
+            .with_context(|| format!("{} does not answer as it should", server.name))?;
     }
-    Ok(targets)
+    let figures = measure(setup, load, &targets)?;
+    let mut table = comparison(&targets, &figures, Reference::BestPeer);
+    left_out.into_iter().for_each(|note| table.note(note));
+    Ok(table)
+}
+
+/// The gateway and the peers, ready to be asked for one path, and why others are not.
+fn proxies(setup: &Setup, load: Load, path: &str) -> Result<(Vec<Target>, Vec<String>)> {
+    let (variant, protocol) = spoken(load);
+    let mut targets = vec![Target::new(setup.start_gateway("cloud-cup", variant)?, path)];
+    let mut left_out = Vec::new();
+    for peer in &setup.peers {
+        match peer.peer.lacks(protocol) {
+            Some(reason) => left_out.push(peer.left_out(reason)),
+            None => targets.push(Target::new(setup.start_peer(peer, protocol)?, path)),
+        }
+    }
+    Ok((targets, left_out))
+}
+
+/// What the gateway and the peers must speak for a load.
+fn spoken(load: Load) -> (Variant, Protocol) {
+    match load {
+        Load::Http1 | Load::Http1Close | Load::Http1Bearer => (Variant::Plain, Protocol::Http1),
+        Load::Http2 => (Variant::Plain, Protocol::Http2),
+        Load::Tls | Load::Http2Tls | Load::Own(Work::Handshakes(_) | Work::Download) => {
+            (Variant::Tls, Protocol::Tls)
+        }
+        Load::Own(Work::Http3 | Work::Http3Download) => (Variant::Http3, Protocol::Http3),
+        Load::Own(Work::WebSocket) => (Variant::Plain, Protocol::WebSocket),
+        Load::Grpc => (Variant::Grpc, Protocol::Grpc),
+    }
 }
 
 fn routes_10k(setup: &Setup) -> Result<Table> {

@@ -54,7 +54,7 @@ impl Client {
 }
 
 impl Response {
-    fn parse(head: String) -> Option<Self> {
+    pub fn parse(head: String) -> Option<Self> {
         let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
         let mut response = Self { status, closes: false, head };
         response.closes =

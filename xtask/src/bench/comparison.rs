@@ -32,13 +32,18 @@ fn row_of(name: &str, figures: &Figures) -> Vec<String> {
     let Figures { per_second, processor, busy, p99, resident_bytes } = figures;
     vec![
         name.to_owned(),
-        format!("{:.0}", per_second.median),
+        rate(per_second.median),
         format!("{:.0} %", busy.median * 100.0),
         format!("{:.2}", processor.median),
         format!("{:.2} to {:.2}", processor.min, processor.max),
         format!("{:.2} ms", p99.median / 1000.0),
         mebibytes(resident_bytes.median),
     ]
+}
+
+/// What is slow enough to be counted on fingers has places behind the point.
+fn rate(per_second: f64) -> String {
+    if per_second < 100.0 { format!("{per_second:.2}") } else { format!("{per_second:.0}") }
 }
 
 /// A column that puts a row's processor time beside that of a reference.

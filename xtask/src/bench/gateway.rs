@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::certificate;
 use super::policies;
 use super::process::Program;
 use crate::workspace::{self, output_of, run};
@@ -60,6 +61,12 @@ pub enum Variant {
     Policies(&'static str),
     /// The filter `headers`, which sets one field of the request and one of the response.
     Headers,
+    /// HTTP/1.1 and HTTP/2 over TLS.
+    Tls,
+    /// These and HTTP/3.
+    Http3,
+    /// A backend that is spoken to by cleartext HTTP/2.
+    Grpc,
 }
 
 impl Variant {
@@ -71,6 +78,9 @@ impl Variant {
             Self::Noop(isolation) => with_noop(document, &workspace::guests().join("noop.wasm"), isolation),
             Self::Policies(name) => with_policies(document, name),
             Self::Headers => with_plugin(document, headers("x-bench", "1")),
+            Self::Tls => with_tls(document, &["h1", "h2"]),
+            Self::Http3 => with_tls(document, &["h1", "h2", "h3"]),
+            Self::Grpc => with_grpc(document, ports),
         }
     }
 }
@@ -79,6 +89,8 @@ impl Variant {
 pub struct Ports {
     pub listener: u16,
     pub backend: u16,
+    /// Of the backend for gRPC.
+    pub grpc: u16,
 }
 
 pub fn socket(dir: &Path) -> PathBuf {
@@ -108,6 +120,29 @@ fn with_routes(mut document: Value, count: usize, ports: Ports) -> Value {
     for number in 0..count {
         document["routes"][format!("/service-{number:05}/*")] = json!({ "backends": backends(ports) });
     }
+    document
+}
+
+/// Replaces the listener by one for TLS. 800 requests at a time are more than connections to a backend are kept for by
+/// itself; the peers are configured for as many.
+fn with_tls(mut document: Value, protocols: &[&str]) -> Value {
+    let address = document["root"].take();
+    document["listeners"]["bench"] = json!({
+        "address": address,
+        "protocols": protocols,
+        "tls": { "certificates": [{ "certificate": certificate::CERTIFICATE, "key": certificate::KEY }] },
+    });
+    document["limits"] = json!({ "pool_idle": 1024 });
+    if let Some(fields) = document.as_object_mut() {
+        fields.remove("root");
+    }
+    document
+}
+
+fn with_grpc(mut document: Value, ports: Ports) -> Value {
+    let backends = json!([{ "host": format!("127.0.0.1:{}", ports.grpc) }]);
+    document["upstreams"]["bench"] = json!({ "backends": backends, "protocol": "h2c" });
+    document["routes"]["*"] = json!({ "upstream": "bench" });
     document
 }
 

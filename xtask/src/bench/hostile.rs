@@ -126,8 +126,8 @@ impl By {
     fn take_turn(self, setup: &Setup, server: &Server, duration: Duration) -> Result<f64> {
         match self {
             Self::Wrk => {
-                let url = format!("http://127.0.0.1:{}/", server.ports.listener);
-                Ok(Load::Http1.run(&url, duration, setup.dir())?.p99.as_secs_f64() * 1e6)
+                let generator = Load::Http1.generator(server.ports.listener, "/", setup.dir())?;
+                Ok(generator.run(duration)?.p99.as_secs_f64() * 1e6)
             }
             Self::Rate => at_rate(server.ports.listener, duration),
         }

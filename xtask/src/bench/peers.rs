@@ -1,6 +1,8 @@
 //! The proxies to compare with, each configured as its users would for this: one worker, connections kept on both
 //! sides, no access log. The configurations are templates in peers/.
 
+mod configuration;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,6 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use super::gateway::Ports;
-use super::policies;
 use super::process::Program;
 use crate::toolchain::on_path;
 
@@ -22,7 +23,7 @@ pub enum Peer {
     Caddy,
 }
 
-/// What a peer speaks with its clients. Backends get HTTP/1.1.
+/// What a peer speaks with its clients. Backends get HTTP/1.1, unless it says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Http1,
@@ -30,6 +31,14 @@ pub enum Protocol {
     Http2,
     /// As the first, with the policies of the case of that name.
     Policies,
+    /// HTTP/1.1 and HTTP/2 over TLS.
+    Tls,
+    /// These and HTTP/3.
+    Http3,
+    /// Cleartext HTTP/2 on both sides.
+    Grpc,
+    /// HTTP/1.1 that may change to a WebSocket.
+    WebSocket,
     /// Whatever it is: bytes are relayed and nothing is parsed.
     Tcp,
 }
@@ -74,24 +83,16 @@ impl Peer {
         version_in(&String::from_utf8_lossy(&output.unwrap_or_default()))
     }
 
-    /// The name of the configuration file, and its text with places to fill in.
-    fn template(self, protocol: Protocol) -> (&'static str, &'static str) {
+    /// Why a peer cannot do this, if it cannot.
+    pub fn lacks(self, protocol: Protocol) -> Option<&'static str> {
         match (self, protocol) {
-            (Self::Nginx, _) => ("nginx.conf", include_str!("peers/nginx.conf")),
-            (Self::Haproxy, Protocol::Tcp) => ("haproxy.cfg", include_str!("peers/haproxy-tcp.cfg")),
-            (Self::Haproxy, _) => ("haproxy.cfg", include_str!("peers/haproxy.cfg")),
-            (Self::Envoy, Protocol::Policies) => ("envoy.json", include_str!("peers/envoy-policies.json")),
-            (Self::Envoy, _) => ("envoy.json", include_str!("peers/envoy.json")),
-            (Self::Caddy, _) => ("caddy.json", include_str!("peers/caddy.json")),
-        }
-    }
-
-    /// What stands for HTTP/2 on the line of the listener. Envoy and Caddy tell by the first bytes.
-    fn listener_options(self, protocol: Protocol) -> &'static str {
-        match (self, protocol) {
-            (Self::Nginx, Protocol::Http2) => "http2",
-            (Self::Haproxy, Protocol::Http2) => "proto h2",
-            _ => "",
+            (Self::Nginx, Protocol::Http3) => {
+                Some("it speaks HTTP/3 from 1.25 on, and this benchmark has no configuration for that")
+            }
+            (Self::Haproxy, Protocol::Http3) => {
+                Some("Debian builds it without QUIC, and this benchmark has no configuration for others")
+            }
+            _ => None,
         }
     }
 }
@@ -99,16 +100,15 @@ impl Peer {
 impl Installed {
     /// Writes the configuration to a folder, and says how the peer is started with it.
     pub fn program(&self, protocol: Protocol, ports: Ports, dir: &Path) -> Result<Program> {
-        let (name, template) = self.peer.template(protocol);
-        let config = template
-            .replace("@PORT@", &ports.listener.to_string())
-            .replace("@BACKEND@", &ports.backend.to_string())
-            .replace("@OPTIONS@", self.peer.listener_options(protocol))
-            .replace("@KEYS@", &serde_json::Value::from(policies::KEYS).to_string())
-            .replace("@DIR@", &dir.to_string_lossy());
+        let (name, config) = configuration::of(self.peer, protocol, ports, dir)?;
         let file = dir.join(name);
         fs::write(&file, config).with_context(|| format!("cannot write `{}`", file.display()))?;
         Ok(Program { path: self.path.clone(), args: self.args(&file, dir), env: self.env(dir) })
+    }
+
+    /// What the report says of a peer that cannot do what a case asks for.
+    pub fn left_out(&self, reason: &str) -> String {
+        format!("{} {} is left out: {reason}.", self.peer.name(), self.version)
     }
 
     fn args(&self, config: &Path, dir: &Path) -> Vec<OsString> {

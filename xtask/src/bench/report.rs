@@ -14,10 +14,11 @@ pub struct Report {
     file: Option<File>,
 }
 
-/// Rows under a head, all of the same width.
+/// Rows under a head, all of the same width, and what must be said of them.
 pub struct Table {
     head: Vec<String>,
     rows: Vec<Vec<String>>,
+    notes: Vec<String>,
 }
 
 impl Report {
@@ -37,7 +38,8 @@ impl Report {
     }
 
     pub fn add(&mut self, case: &str, about: &str, table: &Table) -> Result<()> {
-        self.line(&format!("\n## {case}\n\n{about}\n\n{}", table.to_markdown()))
+        self.line(&format!("\n## {case}\n\n{about}\n\n{}", table.to_markdown()))?;
+        table.notes.iter().try_for_each(|note| self.line(&format!("\n{note}")))
     }
 
     pub fn skip(&mut self, case: &str, reason: &str) -> Result<()> {
@@ -55,12 +57,17 @@ impl Report {
 
 impl Table {
     pub fn new(head: &[&str]) -> Self {
-        Self { head: head.iter().map(ToString::to_string).collect(), rows: Vec::new() }
+        Self { head: head.iter().map(ToString::to_string).collect(), rows: Vec::new(), notes: Vec::new() }
     }
 
     pub fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.head.len());
         self.rows.push(cells);
+    }
+
+    /// A sentence below the table.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
     }
 
     /// The first column to the left, as it has the names; the others to the right, as they have the figures.

@@ -64,9 +64,9 @@ impl Target {
     }
 
     fn take_turn(&self, load: Load, duration: Duration, dir: &Path) -> Result<Turn> {
-        let url = format!("http://127.0.0.1:{}{}", self.server.ports.listener, self.path);
+        let generator = load.generator(self.server.ports.listener, &self.path, dir)?;
         let process = &self.server.process;
-        load.warm_up(&url, WARM_UP, dir)?;
+        generator.warm_up(WARM_UP)?;
         let (before, start) = (process.processor_time()?, Instant::now());
         let (served, resident_bytes) = thread::scope(|scope| {
             // In the middle, while the connections are there.
@@ -74,7 +74,7 @@ impl Target {
                 thread::sleep(duration / 2);
                 process.resident_bytes()
             });
-            let served = load.run(&url, duration, dir)?;
+            let served = generator.run(duration)?;
             anyhow::Ok((served, resident.join().expect("reading a figure does not panic")?))
         })?;
         let used = process.processor_time()?.saturating_sub(before);

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Extent;
+use super::certificate::Certificate;
 use super::client::Client;
 use super::gateway::{Binaries, Ports, Variant, replace_file};
 use super::machine::Machine;
@@ -21,7 +22,9 @@ pub struct Setup {
     pub peers: Vec<Installed>,
     pub extent: Extent,
     machine: Machine,
-    backend_port: u16,
+    /// Those of the backend; the listener's is each server's own.
+    backend_ports: Ports,
+    certificate: Certificate,
     // Fields are dropped in this order: the backend ends before its folder goes.
     _backend: Process,
     dir: TempDir,
@@ -51,8 +54,11 @@ pub struct Server {
 impl Setup {
     pub fn build(machine: Machine, gateway: Binaries, peers: Vec<Installed>, extent: Extent) -> Result<Self> {
         let dir = open_folder("cloud-cup-bench").tempdir().context("cannot create a folder")?;
-        let (backend, backend_port) = start_backend(&machine, dir.path())?;
-        Ok(Self { gateway, peers, extent, machine, backend_port, _backend: backend, dir })
+        let (backend, backend_ports) = start_backend(&machine, dir.path())?;
+        let certificate = Certificate::generate()?;
+        // For the clients.
+        certificate.write_to(dir.path())?;
+        Ok(Self { gateway, peers, extent, machine, backend_ports, certificate, _backend: backend, dir })
     }
 
     pub fn dir(&self) -> &Path {
@@ -90,13 +96,14 @@ impl Setup {
     }
 
     fn new_ports(&self) -> Result<Ports> {
-        Ok(Ports { listener: free_port()?, backend: self.backend_port })
+        Ok(Ports { listener: free_port()?, ..self.backend_ports })
     }
 
-    /// A folder of its own for every start: no server meets what another one left behind.
+    /// A folder of its own for every start, with the certificate: no server meets what another one left behind.
     fn new_dir(&self, name: &str) -> Result<PathBuf> {
         let name = name.replace([' ', ','], "-");
         let dir = open_folder(&name).tempdir_in(self.dir()).context("cannot create a folder")?;
+        self.certificate.write_to(dir.path())?;
         Ok(dir.keep())
     }
 }
@@ -119,14 +126,16 @@ fn document_file(dir: &Path) -> PathBuf {
     dir.join("cloud-cup.json")
 }
 
-fn start_backend(machine: &Machine, dir: &Path) -> Result<(Process, u16)> {
+fn start_backend(machine: &Machine, dir: &Path) -> Result<(Process, Ports)> {
     let port_file = dir.join("backend.port");
     let args = vec!["bench-backend".into(), "--port-file".into(), port_file.clone().into()];
     let program = Program { path: env::current_exe()?, args, env: Vec::new() };
     let mut backend = Process::start("backend", &program, machine.load_core, dir)?;
     backend.wait_for("write its port", || port_file.exists())?;
-    let port = fs::read_to_string(&port_file)?.parse()?;
-    let response = Client::connect(port)?.get("/")?;
+    let written = fs::read_to_string(&port_file)?;
+    let (http, grpc) = written.split_once(' ').context("the backend wrote no two ports")?;
+    let ports = Ports { listener: 0, backend: http.parse()?, grpc: grpc.parse()? };
+    let response = Client::connect(ports.backend)?.get("/")?;
     ensure!(response.status == 200, "the backend answered {}", response.status);
-    Ok((backend, port))
+    Ok((backend, ports))
 }
