@@ -61,7 +61,7 @@ pub struct Options {
     /// How many reloads the case `reload` makes
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     reloads: u32,
-    /// How many connections the case `idle` opens
+    /// How many connections the case `idle` opens; the other cases of idle connections at most 1,000 or 2,000 of them
     #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u32).range(1..=9000))]
     connections: u32,
     /// A first look: two turns of one second, 60 reloads, 1,000 idle connections

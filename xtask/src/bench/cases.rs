@@ -7,6 +7,7 @@ use super::backend::{HUGE_PATH, LARGE_PATH};
 use super::certificate::Sessions;
 use super::comparison::{Reference, comparison};
 use super::gateway::{Variant, middle_route};
+use super::idle::Idle;
 use super::load::{Load, Work};
 use super::peers::{Peer, Protocol};
 use super::report::Table;
@@ -40,6 +41,10 @@ pub enum Case {
     #[value(name = "body-1mb-headers")]
     Body1MbHeaders,
     Idle,
+    IdleTls,
+    IdleH3,
+    #[value(name = "idle-websocket")]
+    IdleWebSocket,
     Reload,
     Hostile,
 }
@@ -100,6 +105,9 @@ impl Case {
             }
             Self::Body1MbHeaders => "A response of 1 MiB, without and with the plugin `headers`.",
             Self::Idle => "Connections that made one request each and are kept.",
+            Self::IdleTls => "TLS connections that made one request each and are kept.",
+            Self::IdleH3 => "HTTP/3 connections that made one request each and are kept.",
+            Self::IdleWebSocket => "WebSockets that echoed one message each and are kept.",
             Self::Reload => {
                 "Reloads under load, the document and a plugin's file changing in turns. A connection counts as dropped \
                  whatever the reason for its end."
@@ -153,7 +161,10 @@ impl Case {
             Self::Plugins => plugins(setup),
             Self::Policies => policies(setup),
             Self::Body1MbHeaders => body_1mb_headers(setup),
-            Self::Idle => idle::run(setup),
+            Self::Idle => idle::run(setup, Idle::Http1),
+            Self::IdleTls => idle::run(setup, Idle::Tls),
+            Self::IdleH3 => idle::run(setup, Idle::Http3),
+            Self::IdleWebSocket => idle::run(setup, Idle::WebSocket),
             Self::Reload => reload::run(setup),
             Self::Hostile => hostile::run(setup),
         }
