@@ -65,6 +65,14 @@ pub async fn refuse(accepted: Accepted, session: Session, failure: &Failure) {
     http1.refuse(failure, &bounds).await;
 }
 
+/// Parses a head. One that may be held for hours is not to hold the buffer that it was read into.
+fn parse(head: &Bytes, limits: HeadLimits) -> Result<RequestHead, HeadError> {
+    match parse_request(head, limits) {
+        Ok(parsed) if parsed.upgrade.is_some() => parse_request(&Bytes::copy_from_slice(head), limits),
+        parsed => parsed,
+    }
+}
+
 enum End {
     Closed,
     Preface,
@@ -102,7 +110,7 @@ impl Http1 {
             if !self.protocols.h1 {
                 return self.refuse(&Failure::from(HeadError::Version), &bounds).await;
             }
-            let head = match parse_request(&head, bounds.head) {
+            let head = match parse(&head, bounds.head) {
                 Ok(head) => head,
                 Err(error) => return self.refuse(&error.into(), &bounds).await,
             };

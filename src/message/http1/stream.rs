@@ -89,14 +89,20 @@ impl Stream {
         }
     }
 
-    /// Reads once. `Ok(0)` is the end of the peer's bytes.
+    /// Reads once. `Ok(0)` is the end of the peer's bytes. Who has to wait for more holds no buffer for it, unless it is one
+    /// that has grown: who reads a large body would make one again for each read.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.input.capacity() == 0 && self.read_size == buffers::SIZE {
             self.input = buffers::borrow();
         } else {
             self.input.reserve(self.read_size);
         }
-        let size = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input))?;
+        let Poll::Ready(size) = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input)? else {
+            if self.read_size == buffers::SIZE {
+                self.release();
+            }
+            return Poll::Pending;
+        };
         self.progressed();
         if size >= self.read_size {
             self.read_size = (self.read_size * 2).min(LARGEST_READ);
