@@ -92,7 +92,7 @@ fn live_rule(rule: &config::Rule, plugins: &[Link]) -> Rule {
         cluster: rule.upstream,
         plugins: plugins.to_vec(),
         upgrades: rule.upgrades.clone(),
-        grpc_web: rule.grpc_web.as_ref().map(|web| GrpcWeb { origins: web.origins.clone() }),
+        grpc_web: rule.grpc_web.as_ref().map(|web| Arc::new(GrpcWeb { origins: web.origins.clone() })),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What carries a connection's bytes.
 
 use std::io::{self, BufRead, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -26,6 +27,15 @@ impl Transport {
             Self::Tcp(io) => io.poll_read_ready(cx),
             Self::Unix(io) => io.poll_read_ready(cx),
             Self::Tls(io) => poll_tls_ready(io, cx),
+        }
+    }
+
+    /// Where it ends here, on the network.
+    pub fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(io) => io.local_addr().ok(),
+            Self::Tls(io) => io.get_ref().0.local_addr().ok(),
+            Self::Unix(_) => None,
         }
     }
 

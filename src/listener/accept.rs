@@ -12,12 +12,13 @@ use tracing::{error, warn};
 
 use super::greet::greet;
 use super::quic::Quic;
-use super::socket::{AsyncListening, Io};
+use super::socket::AsyncListening;
 use super::tls::Tls;
 use super::{Bound, stop_accepting};
 use crate::base::address::ListenAddress;
 use crate::base::drain::Drain;
 use crate::base::network::IpNetwork;
+use crate::base::transport::Transport;
 use crate::message::Entrance;
 use crate::observe::metrics::WorkerMetrics;
 use crate::protocol::{Accepted, Protocols, Session, serve};
@@ -89,9 +90,9 @@ impl ListenerSpec {
 
     /// Whether a connection begins with the PROXY protocol. On a socket of this machine everybody is trusted who may open
     /// it.
-    fn expects_header(&self, io: &Io, peer: SocketAddr) -> bool {
+    fn expects_header(&self, io: &Transport, peer: SocketAddr) -> bool {
         let is_trusted = |proxies: &Arc<[IpNetwork]>| {
-            matches!(io, Io::Unix(_)) || proxies.iter().any(|network| network.contains(peer.ip()))
+            matches!(io, Transport::Unix(_)) || proxies.iter().any(|network| network.contains(peer.ip()))
         };
         self.proxies.as_ref().is_some_and(is_trusted)
     }
@@ -222,7 +223,7 @@ impl Acceptor {
         }
     }
 
-    fn serve(&self, io: Io, peer: SocketAddr) {
+    fn serve(&self, io: Transport, peer: SocketAddr) {
         let session = Session { proxy: self.proxy.clone(), drain: Rc::clone(&self.drain) };
         let open = OpenConnection::accepted(self.proxy.metrics());
         let spec = self.spec.borrow();
@@ -231,7 +232,7 @@ impl Acceptor {
         let accepted = move |transport| Accepted { transport, peer, local, entrance, tls: None, protocols };
         let has_header = spec.expects_header(&io, peer);
         if spec.tls.is_none() && !has_header {
-            let accepted = accepted(io.into());
+            let accepted = accepted(io);
             self.drain.spawn(async move {
                 serve(accepted, session).await;
                 drop(open);

@@ -9,7 +9,6 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use super::socket::Io;
 use super::tls::{Refused, Secured, Tls};
 use crate::base::transport::Transport;
 use crate::message::proxy_protocol::{Header, Progress, decode};
@@ -19,7 +18,7 @@ use crate::proxy::{Failure, Reason};
 
 /// Serves a connection whose client has something to say before HTTP. Everything of that has to come within `allowed`.
 pub(super) async fn greet(
-    mut io: Io,
+    mut io: Transport,
     accepted: impl FnOnce(Transport) -> Accepted,
     has_header: bool,
     tls: Option<Arc<Tls>>,
@@ -36,8 +35,8 @@ pub(super) async fn greet(
     }
     let accepted = |transport| with_ends(accepted(transport), ends);
     let (io, tls) = match (io, tls) {
-        (Io::Tcp(io), Some(tls)) => (io, tls),
-        (io, _) => return serve(accepted(io.into()), session).await,
+        (Transport::Tcp(io), Some(tls)) => (io, tls),
+        (io, _) => return serve(accepted(io), session).await,
     };
     // Only the handshake needs the room that it needs.
     match Box::pin(shake_hands(&tls, io, allowed, session.proxy.metrics())).await {

@@ -4,14 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::{fs, io};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 
 use super::Inherited;
 use crate::base::address::ListenAddress;
@@ -82,12 +78,6 @@ pub(super) enum AsyncListening {
     Unix(tokio::net::UnixListener),
 }
 
-/// A connection that was accepted.
-pub(super) enum Io {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
 impl Bound {
     /// Where it listens.
     pub fn address(&self) -> io::Result<ListenAddress> {
@@ -125,47 +115,15 @@ impl AsyncListening {
     }
 
     /// The next connection, and who it is from. Those who connect within the machine are this machine.
-    pub async fn accept(&self) -> io::Result<(Io, SocketAddr)> {
+    pub async fn accept(&self) -> io::Result<(Transport, SocketAddr)> {
         match self {
             Self::Tcp(socket) => {
                 let (io, peer) = socket.accept().await?;
                 // A peer that is gone already shows in the first read.
                 let _ = io.set_nodelay(true);
-                Ok((Io::Tcp(io), peer))
+                Ok((Transport::Tcp(io), peer))
             }
-            Self::Unix(socket) => Ok((Io::Unix(socket.accept().await?.0), THIS_MACHINE)),
-        }
-    }
-}
-
-impl Io {
-    /// Where it connected, on the network.
-    pub fn local(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(io) => io.local_addr().ok(),
-            Self::Unix(_) => None,
-        }
-    }
-}
-
-impl From<Io> for Transport {
-    fn from(io: Io) -> Self {
-        match io {
-            Io::Tcp(io) => Self::Tcp(io),
-            Io::Unix(io) => Self::Unix(io),
-        }
-    }
-}
-
-impl AsyncRead for Io {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(io) => Pin::new(io).poll_read(cx, buffer),
-            Self::Unix(io) => Pin::new(io).poll_read(cx, buffer),
+            Self::Unix(socket) => Ok((Transport::Unix(socket.accept().await?.0), THIS_MACHINE)),
         }
     }
 }

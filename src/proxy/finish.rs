@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ pub(super) struct Finish {
     /// What a person reads of it.
     pub message: Option<String>,
     /// The form in which a gRPC-Web client is answered, and by which rule.
-    pub grpc_web: Option<(Mode, GrpcWeb)>,
+    pub grpc_web: Option<(Mode, Arc<GrpcWeb>)>,
     pub received: Option<Rc<Meter>>,
     sent: u64,
     is_complete: bool,

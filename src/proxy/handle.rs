@@ -108,7 +108,7 @@ impl Proxy {
                 finish.exchange = Some(exchange);
                 return into_response(finish, Body::Empty);
             }
-            finish.grpc_web = grpc_web::request(&mut exchange, &mut body).map(|mode| (mode, web.clone()));
+            finish.grpc_web = grpc_web::request(&mut exchange, &mut body).map(|mode| (mode, Arc::clone(web)));
         }
         let deadline = grpc::deadline(&exchange, finish.started);
         // Should the client leave meanwhile, what is told of the request is told of this.

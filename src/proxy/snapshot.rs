@@ -67,7 +67,7 @@ pub struct Rule {
     /// Protocols that its requests may change to, in lower case.
     pub upgrades: Vec<String>,
     /// Whether gRPC-Web is translated, and for whom.
-    pub grpc_web: Option<GrpcWeb>,
+    pub grpc_web: Option<Arc<GrpcWeb>>,
 }
 
 /// What a request must have beside a matching pattern. All of them.

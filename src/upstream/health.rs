@@ -92,12 +92,9 @@ impl HealthKeeper {
 
 /// Ends with the name of the cluster when the endpoint is back, or is in no snapshot any more.
 async fn bring_back(upstream: String, member: Member) -> String {
-    let Member { endpoint, max_failure, .. } = member;
-    // Held only while it is asked: whoever else holds it decides how long it lives.
-    let endpoint = {
-        let held = endpoint;
-        Arc::downgrade(&held)
-    };
+    let (endpoint, max_failure) = (Arc::downgrade(&member.endpoint), member.max_failure);
+    // It is held only while it is asked: whoever else holds it decides how long it lives.
+    drop(member);
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     loop {
         tokio::time::sleep(backoff.advance()).await;

@@ -113,13 +113,13 @@ fn tls(
         Some((environment.directory.join(name.as_ref()?), at.field(field).pointer()))
     };
     let (chain, key) = (file("certificate", &written.certificate), file("key", &written.key));
-    for (here, there, is_there) in
-        [("certificate", "key", key.is_some()), ("key", "certificate", chain.is_some())]
-    {
-        let is_here = if here == "key" { key.is_some() } else { chain.is_some() };
-        if is_here && !is_there && !report.has_lost(at, there) {
-            report.error(at.field(here), format!("`{here}` without `{there}`"));
-        }
+    let lonely = match (&chain, &key) {
+        (Some(_), None) => Some(("certificate", "key")),
+        (None, Some(_)) => Some(("key", "certificate")),
+        _ => None,
+    };
+    if let Some((here, missing)) = lonely.filter(|(_, missing)| !report.has_lost(at, missing)) {
+        report.error(at.field(here), format!("`{here}` without `{missing}`"));
     }
     UpstreamTls {
         server_name: written.server_name.clone(),
