@@ -1,4 +1,4 @@
-//! TLS from clients, by rustls: the one place of this side that knows it.
+//! TLS from clients, by rustls. QUIC takes its configuration from here too.
 
 mod certificate;
 mod client;
