@@ -328,3 +328,29 @@ async fn backends_are_told_whose_connection_it_is() {
     assert_eq!(first.text(), second.text());
     assert_eq!(backend.connections(), 2);
 }
+
+#[tokio::test]
+async fn a_connection_is_tried_by_pings() {
+    const PING: u8 = 6;
+    let (seen, mut pinged) = tokio::sync::mpsc::channel(1);
+    let backend = Backend::with(move |mut wire| {
+        let seen = seen.clone();
+        async move {
+            wire.read_exact(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
+            // Empty SETTINGS, and after that silence.
+            wire.send([0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+            while let Some(head) = wire.try_read_exact(9).await {
+                let size = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                wire.read_exact(size as usize).await;
+                if head[3] == PING {
+                    seen.send(()).await.expect("the test waits");
+                }
+            }
+        }
+    });
+    let gateway = to_h2c(&backend, json!({ "ping": "1s" })).await;
+    let mut client = Client::http1(gateway.address()).await.expect("a connection");
+    let asking = tokio::spawn(async move { client.begin(get("/")).await.is_ok() });
+    within(pinged.recv()).await.expect("a ping");
+    asking.abort();
+}
