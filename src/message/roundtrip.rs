@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use super::http1::{Answer, RoundtripError};
-use super::{Body, http1, http2};
+use super::{Body, http1, http2, http3};
 
 /// See the module.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub enum Roundtrip {
     Http1(Box<http1::Roundtrip>),
     /// On a stream.
     Http2(Box<http2::Roundtrip>),
+    /// On a stream of QUIC's.
+    Http3(Box<http3::Roundtrip>),
 }
 
 impl Roundtrip {
@@ -20,6 +22,7 @@ impl Roundtrip {
         match self {
             Self::Http1(roundtrip) => roundtrip.poll_answer(cx),
             Self::Http2(roundtrip) => roundtrip.poll_answer(cx),
+            Self::Http3(roundtrip) => roundtrip.poll_answer(cx),
         }
     }
 
@@ -28,6 +31,7 @@ impl Roundtrip {
         match self {
             Self::Http1(roundtrip) => Body::Backend(roundtrip),
             Self::Http2(roundtrip) => Body::Streamed(roundtrip),
+            Self::Http3(roundtrip) => Body::Streamed(roundtrip),
         }
     }
 
@@ -36,6 +40,7 @@ impl Roundtrip {
         match self {
             Self::Http1(roundtrip) => roundtrip.into_untouched_body(),
             Self::Http2(roundtrip) => roundtrip.into_untouched_body(),
+            Self::Http3(roundtrip) => roundtrip.into_untouched_body(),
         }
     }
 }

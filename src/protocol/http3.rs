@@ -1,10 +1,8 @@
 //! HTTP/3 from clients (RFC 9114), by quinn and h3: one endpoint per worker, one task per connection and one per request,
 //! all on this worker.
 
-mod body;
 mod endpoint;
 mod exchange;
-mod quic;
 mod steering;
 
 use std::cell::Cell;
@@ -23,10 +21,10 @@ use tracing::debug;
 use super::Session;
 use crate::base::drain::Watcher;
 use crate::message::Entrance;
+use crate::message::http3::{Known, Quic};
 use crate::message::tls::TlsSession;
 use crate::proxy::{Connection, Proxy, Timeouts};
 use exchange::exchange;
-use quic::{Accepted, Quic};
 
 pub use endpoint::{Endpoint, Handshaken, Knock};
 pub use steering::{Place, places};
@@ -43,8 +41,7 @@ struct Requests {
     quic: quinn::Connection,
     timeouts: Timeouts,
     most_fields: usize,
-    /// How streams that were accepted tell of their ends.
-    accepted: Accepted,
+    known: Rc<Known>,
     open: Cell<usize>,
     /// Told when the last one that is open has ended.
     ended: Notify,
@@ -80,7 +77,7 @@ pub async fn serve(handshaken: Handshaken, entrance: Arc<Entrance>, tls: Arc<Tls
     };
     let mut builder = h3::server::builder();
     builder.max_field_section_size(head.bytes as u64);
-    let (streams, accepted) = Quic::new(quic.clone());
+    let (streams, known) = Quic::new(quic.clone());
     let building = builder.build::<_, Bytes>(streams);
     let Ok(Ok(mut h3)) = tokio::time::timeout(timeouts.client_head, building).await else { return };
     let requests = Rc::new(Requests {
@@ -89,7 +86,7 @@ pub async fn serve(handshaken: Handshaken, entrance: Arc<Entrance>, tls: Arc<Tls
         quic: quic.clone(),
         timeouts,
         most_fields: head.fields,
-        accepted,
+        known,
         open: Cell::new(0),
         ended: Notify::new(),
     });
@@ -149,7 +146,7 @@ async fn finish(h3: &mut H3, requests: &Rc<Requests>) {
 
 fn begin(requests: &Rc<Requests>, resolver: RequestResolver<Quic, Bytes>) {
     let (requests, open) = (Rc::clone(requests), Open::new(requests));
-    let Some((stopped, flow)) = requests.accepted.borrow_mut().pop_front() else { return };
+    let Some((stopped, flow)) = requests.known.next_accepted() else { return };
     tokio::task::spawn_local(async move {
         tokio::select! {
             biased;

@@ -85,7 +85,7 @@ impl Forward<'_> {
         let (pool, timeouts) = (self.pools.of(endpoint, self.settings.pool_idle), &self.settings.timeouts);
         let oldest = Instant::now().checked_sub(timeouts.backend_keep_alive);
         // Another protocol takes its connection to itself, unless HTTP/2 is all that the backend speaks.
-        let may_share = exchange.upgrade.is_none() || endpoint.dial.is_multiplexed();
+        let may_share = exchange.upgrade.is_none() || endpoint.dial.has_http2_only();
         if let Some(line) = pool.take(endpoint, may_share, oldest) {
             match self.exchange_on(line, &pool, endpoint, exchange, body).await {
                 // The backend may close what is unused; that our request was on its way is no failure of its.

@@ -54,6 +54,7 @@ fn dial(
         config::UpstreamProtocol::H1 => Protocol::H1,
         config::UpstreamProtocol::H2 => Protocol::H2,
         config::UpstreamProtocol::H2c => Protocol::H2c,
+        config::UpstreamProtocol::H3 => Protocol::H3,
     };
     let tls = match &dial.tls {
         None => None,

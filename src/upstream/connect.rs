@@ -1,5 +1,6 @@
 //! New connections to backends: to reach one, to shake hands, to agree on a protocol.
 
+mod quic;
 pub mod tls;
 
 use std::io;
@@ -51,6 +52,8 @@ pub enum Protocol {
     H2,
     /// HTTP/2 in the clear, by prior knowledge.
     H2c,
+    /// HTTP/3.
+    H3,
 }
 
 /// The `host` of requests to a backend.
@@ -76,11 +79,13 @@ pub struct Ends {
 
 /// A connection on which nothing was asked yet.
 #[derive(Debug)]
-pub struct Connected {
-    /// Its bytes.
-    pub transport: Transport,
-    /// Whether HTTP/2 is spoken on it.
-    pub is_http2: bool,
+pub enum Connected {
+    /// HTTP/1.1 is spoken on it.
+    Http1(Transport),
+    /// HTTP/2 is.
+    Http2(Transport),
+    /// HTTP/3 is.
+    Http3(quinn::Connection),
 }
 
 /// Why no connection came about.
@@ -107,23 +112,30 @@ pub async fn connect(
     ends: Option<Ends>,
     allowed: Duration,
 ) -> Result<Connected, ConnectError> {
+    let dial = &endpoint.dial;
     let connecting = async {
+        if let (Protocol::H3, Some(tls)) = (protocol, &dial.tls) {
+            return tls.shake_hands_over_quic(endpoint).await;
+        }
         let mut transport = reach(&endpoint.address).await?;
-        let dial = &endpoint.dial;
         if let Some(ends) = ends.filter(|_| dial.sends_proxy_header) {
             transport.write_all(&proxy_protocol::encode_v2(ends.source, ends.destination)).await?;
         }
         match (transport, &dial.tls) {
             (Transport::Tcp(io), Some(tls)) => tls.shake_hands(io, endpoint, protocol).await,
-            (transport, _) => Ok(Connected { transport, is_http2: protocol == Protocol::H2c }),
+            (transport, _) if protocol == Protocol::H2c => Ok(Connected::Http2(transport)),
+            (transport, _) => Ok(Connected::Http1(transport)),
         }
     };
     within(allowed, connecting).await
 }
 
-/// Finds out whether anybody listens there.
-pub(super) async fn reaches(address: &Address, allowed: Duration) -> Result<(), ConnectError> {
-    within(allowed, async { Ok(reach(address).await?) }).await.map(drop)
+/// Finds out whether anybody listens there. With QUIC only a handshake tells.
+pub(super) async fn reaches(endpoint: &Endpoint, allowed: Duration) -> Result<(), ConnectError> {
+    match endpoint.dial.protocol {
+        Protocol::H3 => connect(endpoint, Protocol::H3, None, allowed).await.map(drop),
+        _ => within(allowed, async { Ok(reach(&endpoint.address).await?) }).await.map(drop),
+    }
 }
 
 async fn within<T>(
@@ -146,9 +158,14 @@ async fn reach(address: &Address) -> io::Result<Transport> {
 }
 
 impl Dial {
+    /// Whether a connection that is to speak another protocol has to be one of HTTP/2.
+    pub fn has_http2_only(&self) -> bool {
+        matches!(self.protocol, Protocol::H2 | Protocol::H2c)
+    }
+
     /// Whether every connection takes several requests at one time.
     pub fn is_multiplexed(&self) -> bool {
-        matches!(self.protocol, Protocol::H2 | Protocol::H2c)
+        matches!(self.protocol, Protocol::H2 | Protocol::H2c | Protocol::H3)
     }
 }
 

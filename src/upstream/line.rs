@@ -3,17 +3,16 @@
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::client::SendRequest;
 use h2::ext::Protocol;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Uri, Version, header};
 use tokio::time::{Instant, sleep};
 
 use super::connect::SentHost;
+use super::multiplex::Sender;
 use super::{Endpoint, Place, Pool};
 use crate::message::http1::{self, Bounds, SentRequest, Stream};
-use crate::message::{Body, Exchange, Roundtrip, grpc, http2};
+use crate::message::{Body, Exchange, Roundtrip, grpc, http2, http3};
 
 /// How often to look whether a backend's first frame has come.
 const LOOK: Duration = Duration::from_millis(1);
@@ -23,14 +22,18 @@ pub enum Line {
     /// A connection for itself.
     Single(Box<Stream>),
     /// A stream of a connection.
-    Multiplexed(SendRequest<Bytes>, Place),
+    Multiplexed(Sender, Place),
 }
 
 impl Line {
     /// Whether another protocol can be asked for on it. A backend that speaks HTTP/2 says so in its first frame, which
     /// may be on its way; it is waited for no longer than `allowed`.
     pub async fn takes_upgrades(&self, allowed: Duration) -> bool {
-        let Self::Multiplexed(sender, _) = self else { return true };
+        let sender = match self {
+            Self::Single(_) => return true,
+            Self::Multiplexed(Sender::Http2(sender), _) => sender,
+            Self::Multiplexed(Sender::Http3(_), _) => return false,
+        };
         let deadline = Instant::now() + allowed;
         while !sender.is_extended_connect_protocol_enabled() {
             if Instant::now() >= deadline {
@@ -68,7 +71,13 @@ impl Line {
                 let roundtrip = http1::Roundtrip::new(stream, &request, body, bounds, home);
                 Ok(Roundtrip::Http1(Box::new(roundtrip)))
             }
-            Self::Multiplexed(sender, place) => {
+            Self::Multiplexed(Sender::Http3(sender), place) => {
+                let (request, is_gone) = (request(exchange, endpoint), place.is_gone());
+                let roundtrip =
+                    http3::Roundtrip::new(sender, request, body, bounds, is_gone, Box::new(place));
+                Ok(Roundtrip::Http3(Box::new(roundtrip)))
+            }
+            Self::Multiplexed(Sender::Http2(sender), place) => {
                 let request = request(exchange, endpoint);
                 let opened = http2::Roundtrip::open(sender, request, body, bounds, Box::new(place));
                 opened.map(|roundtrip| Roundtrip::Http2(Box::new(roundtrip)))
@@ -77,7 +86,7 @@ impl Line {
     }
 }
 
-/// The head of a request over HTTP/2 (RFC 9113, section 8.3.1).
+/// The head of a request over HTTP/2 (RFC 9113, section 8.3.1) or HTTP/3 (RFC 9114, section 4.3.1).
 fn request(exchange: &Exchange, endpoint: &Endpoint) -> Request<()> {
     let mut headers = exchange.headers.clone();
     let host = headers.remove(header::HOST).filter(|host| !host.is_empty());

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -13,8 +14,10 @@ use h2::{Ping, PingPong};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::Dial;
+use super::connect::Connected;
+use super::{ConnectError, Dial};
 use crate::base::transport::Transport;
+use crate::message::http3;
 
 /// What a backend may send ahead of a response's body, on one stream and on the whole connection.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -28,9 +31,18 @@ pub struct Multiplexed {
     live: RefCell<Vec<Rc<Shared>>>,
 }
 
+/// By what requests are sent.
+#[derive(Debug, Clone)]
+pub enum Sender {
+    /// Over HTTP/2.
+    Http2(SendRequest<Bytes>),
+    /// Over HTTP/3.
+    Http3(http3::Sender),
+}
+
 #[derive(Debug)]
 struct Shared {
-    sender: SendRequest<Bytes>,
+    sender: Sender,
     active: Cell<usize>,
     born: Instant,
     used: Cell<Instant>,
@@ -41,6 +53,13 @@ struct Shared {
 #[derive(Debug)]
 pub struct Place(Rc<Shared>);
 
+impl Place {
+    /// To be set when its connection turns out to take no more requests.
+    pub fn is_gone(&self) -> Rc<Cell<bool>> {
+        Rc::clone(&self.0.is_gone)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.active.set(self.0.active.get() - 1);
@@ -50,23 +69,27 @@ impl Drop for Place {
 
 impl Multiplexed {
     /// A place on the first connection that has one. The sender can be sent by at once.
-    pub fn take(&self, dial: &Dial) -> Option<(SendRequest<Bytes>, Place)> {
+    pub fn take(&self, dial: &Dial) -> Option<(Sender, Place)> {
         let mut live = self.live.borrow_mut();
         live.retain(|shared| !shared.is_gone.get());
         live.iter().find_map(|shared| shared.take(dial))
     }
 
-    /// Begins to speak HTTP/2 on a new connection, whose other end is served by a task of its own from here on.
-    pub async fn add(&self, transport: Transport, head_size: u32, dial: &Dial) -> Result<(), h2::Error> {
-        let handshake = Builder::new()
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(head_size)
-            .enable_push(false)
-            .handshake(transport);
-        let (sender, connection) = handshake.await?;
+    /// Begins to speak on a new connection, whose other end is served by a task of its own from here on. One that serves
+    /// one request at a time is dropped.
+    pub async fn add(&self, connected: Connected, head_size: u32, dial: &Dial) -> Result<(), ConnectError> {
         let is_gone = Rc::<Cell<bool>>::default();
-        tokio::task::spawn_local(drive(connection, dial.ping, Rc::clone(&is_gone)));
+        let sender = match connected {
+            Connected::Http1(_) => return Ok(()),
+            Connected::Http2(transport) => {
+                let begun = begin_http2(transport, head_size, dial.ping, &is_gone).await;
+                Sender::Http2(begun.map_err(|error| ConnectError::Io(io::Error::other(error)))?)
+            }
+            Connected::Http3(quic) => {
+                let begun = begin_http3(quic, head_size, &is_gone).await;
+                Sender::Http3(begun.map_err(|error| ConnectError::Io(io::Error::other(error)))?)
+            }
+        };
         let now = Instant::now();
         let shared = Shared { sender, active: Cell::new(0), born: now, used: Cell::new(now), is_gone };
         self.live.borrow_mut().push(Rc::new(shared));
@@ -88,8 +111,11 @@ impl Multiplexed {
 }
 
 impl Shared {
-    fn take(self: &Rc<Self>, dial: &Dial) -> Option<(SendRequest<Bytes>, Place)> {
-        let most = dial.streams.min(self.sender.current_max_send_streams());
+    fn take(self: &Rc<Self>, dial: &Dial) -> Option<(Sender, Place)> {
+        let most = match &self.sender {
+            Sender::Http2(sender) => dial.streams.min(sender.current_max_send_streams()),
+            Sender::Http3(_) => dial.streams,
+        };
         let is_old = dial.most_age.is_some_and(|most| self.born.elapsed() >= most);
         if is_old && self.active.get() == 0 {
             self.is_gone.set(true);
@@ -98,18 +124,52 @@ impl Shared {
             return None;
         }
         let mut sender = self.sender.clone();
-        match sender.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => {}
-            // The backend has said that it takes no more.
-            Poll::Ready(Err(_)) => {
-                self.is_gone.set(true);
-                return None;
+        if let Sender::Http2(sender) = &mut sender {
+            match sender.poll_ready(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(())) => {}
+                // The backend has said that it takes no more.
+                Poll::Ready(Err(_)) => {
+                    self.is_gone.set(true);
+                    return None;
+                }
+                Poll::Pending => return None,
             }
-            Poll::Pending => return None,
         }
         self.active.set(self.active.get() + 1);
         Some((sender, Place(Rc::clone(self))))
     }
+}
+
+async fn begin_http2(
+    transport: Transport,
+    head_size: u32,
+    ping: Option<Duration>,
+    is_gone: &Rc<Cell<bool>>,
+) -> Result<SendRequest<Bytes>, h2::Error> {
+    let handshake = Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(head_size)
+        .enable_push(false)
+        .handshake(transport);
+    let (sender, connection) = handshake.await?;
+    tokio::task::spawn_local(drive(connection, ping, Rc::clone(is_gone)));
+    Ok(sender)
+}
+
+async fn begin_http3(
+    quic: quinn::Connection,
+    head_size: u32,
+    is_gone: &Rc<Cell<bool>>,
+) -> Result<http3::Sender, h3::error::ConnectionError> {
+    let (sender, connection) = http3::connect(quic, head_size).await?;
+    let is_gone = Rc::clone(is_gone);
+    tokio::task::spawn_local(async move {
+        let error = connection.drive().await;
+        debug!(%error, "HTTP/3 connection to a backend ended");
+        is_gone.set(true);
+    });
+    Ok(sender)
 }
 
 /// Moves a connection's frames until it ends: when nobody has a sender or a stream of it any more, when the backend

@@ -104,8 +104,10 @@ impl Pool {
         ends: Option<Ends>,
         allowed: Duration,
     ) -> Result<Line, Rc<ConnectError>> {
-        let connected = connect(endpoint, Protocol::H1, ends, allowed).await?;
-        Ok(single(connected.transport, endpoint))
+        match connect(endpoint, Protocol::H1, ends, allowed).await? {
+            Connected::Http1(transport) => Ok(single(transport, endpoint)),
+            Connected::Http2(_) | Connected::Http3(_) => Err(Rc::new(ConnectError::Protocol)),
+        }
     }
 
     /// A place on a new connection, within `allowed`. Where that will take several requests, all who want one wait for
@@ -122,12 +124,11 @@ impl Pool {
                 self.opening(endpoint, head_size, allowed).ended().await?;
             } else {
                 let protocol = endpoint.dial.protocol;
-                let Connected { transport, is_http2 } = connect(endpoint, protocol, ends, allowed).await?;
-                if !is_http2 {
-                    return Ok(single(transport, endpoint));
+                match connect(endpoint, protocol, ends, allowed).await? {
+                    Connected::Http1(transport) => return Ok(single(transport, endpoint)),
+                    connected => self.multiplexed.add(connected, head_size, &endpoint.dial).await?,
                 }
                 self.is_multiplexed.set(true);
-                self.begin(transport, endpoint, head_size).await?;
             }
             if let Some((sender, place)) = self.multiplexed.take(&endpoint.dial) {
                 return Ok(Line::Multiplexed(sender, place));
@@ -146,11 +147,11 @@ impl Pool {
         let (pool, endpoint, ours) = (Rc::clone(self), Arc::clone(endpoint), Rc::clone(&opening));
         tokio::task::spawn_local(async move {
             let ended = async {
-                let Connected { transport, is_http2 } =
-                    connect(&endpoint, endpoint.dial.protocol, None, allowed).await?;
+                let connected = connect(&endpoint, endpoint.dial.protocol, None, allowed).await?;
+                let is_multiplexed = !matches!(connected, Connected::Http1(_));
                 // A backend that has changed its mind is asked again, alone.
-                pool.is_multiplexed.set(is_http2);
-                if is_http2 { pool.begin(transport, &endpoint, head_size).await } else { Ok(()) }
+                pool.is_multiplexed.set(is_multiplexed);
+                pool.multiplexed.add(connected, head_size, &endpoint.dial).await
             };
             let ended = ended.await.map_err(Rc::new);
             pool.opening.take();
@@ -158,16 +159,6 @@ impl Pool {
             ours.told.notify_waiters();
         });
         opening
-    }
-
-    async fn begin(
-        &self,
-        transport: Transport,
-        endpoint: &Endpoint,
-        head_size: u32,
-    ) -> Result<(), ConnectError> {
-        let begun = self.multiplexed.add(transport, head_size, &endpoint.dial).await;
-        begun.map_err(|error| ConnectError::Io(std::io::Error::other(error)))
     }
 }
 

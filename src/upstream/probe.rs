@@ -21,7 +21,7 @@ const SERVING: &[u8] = &[0, 0, 0, 0, 2, 0x08, 0x01];
 /// Asks a backend. May be dropped at any point.
 pub(super) async fn probe(endpoint: &Endpoint) -> Result<(), ConnectError> {
     match &endpoint.dial.grpc_probe {
-        None => reaches(&endpoint.address, TIMEOUT).await,
+        None => reaches(endpoint, TIMEOUT).await,
         Some(service) => {
             let asking = check(endpoint, service);
             tokio::time::timeout(TIMEOUT, asking).await.unwrap_or(Err(ConnectError::Timeout(TIMEOUT)))
@@ -31,10 +31,8 @@ pub(super) async fn probe(endpoint: &Endpoint) -> Result<(), ConnectError> {
 
 /// Calls the method, on a connection of its own.
 async fn check(endpoint: &Endpoint, service: &str) -> Result<(), ConnectError> {
-    let Connected { transport, is_http2 } = connect(endpoint, endpoint.dial.protocol, None, TIMEOUT).await?;
-    if !is_http2 {
-        return Err(ConnectError::Protocol);
-    }
+    let connected = connect(endpoint, endpoint.dial.protocol, None, TIMEOUT).await?;
+    let Connected::Http2(transport) = connected else { return Err(ConnectError::Protocol) };
     let (sender, connection) = client::handshake(transport).await.map_err(failed)?;
     tokio::select! {
         ended = connection => Err(failed(format!("the connection ended: {ended:?}"))),

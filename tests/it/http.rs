@@ -14,6 +14,7 @@ mod health;
 mod hops;
 mod http2;
 mod http3;
+mod http3_backends;
 mod interim;
 mod limits;
 mod malformed;

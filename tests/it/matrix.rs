@@ -40,6 +40,7 @@ enum Exit {
     H1,
     H2c,
     H2,
+    H3,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ struct Entrances {
 struct Matrix {
     entrances: Entrances,
     backends: Backends,
-    _gateway: Gateway,
+    _gateways: [Gateway; 2],
 }
 
 impl fmt::Display for Pair {
@@ -77,7 +78,7 @@ impl Entrance {
 }
 
 impl Exit {
-    const ALL: [Self; 3] = [Self::H1, Self::H2c, Self::H2];
+    const ALL: [Self; 4] = [Self::H1, Self::H2c, Self::H2, Self::H3];
 
     /// Under which its backend's routes are.
     fn name(self) -> &'static str {
@@ -85,6 +86,7 @@ impl Exit {
             Self::H1 => "h1",
             Self::H2c => "h2c",
             Self::H2 => "h2",
+            Self::H3 => "h3",
         }
     }
 }
@@ -101,18 +103,37 @@ impl Pair {
     }
 }
 
-/// An authority, with its certificate and those of the gateway in a folder.
-fn certified() -> (TempDir, Authority) {
-    let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new("the authority"));
+/// A folder with the certificates of an authority and of a gateway.
+fn certified(authority: &Authority) -> TempDir {
+    let folder = TempDir::new().expect("a folder");
     authority.issue(&[NAME]).write(folder.path(), "a");
     std::fs::write(folder.path().join("ca.pem"), authority.pem()).expect("the folder can be written to");
-    (folder, authority)
+    folder
+}
+
+// Many fail here on purpose.
+fn host(address: SocketAddr) -> Value {
+    json!({ "host": address.to_string(), "max_failure": 1000 })
+}
+
+/// The document of another gateway, which serves over HTTP/3 what a backend has: no other server here does.
+fn http3_document(backends: &Backends) -> Value {
+    json!({
+        "listeners": {
+            "h3": {
+                "address": "127.0.0.1:0",
+                "protocols": ["h1", "h3"],
+                "tls": { "certificates": [{ "certificate": "a.pem", "key": "a.key" }] },
+            },
+        },
+        "upstreams": { "h2c": { "backends": [host(backends.h2c.address())], "protocol": "h2c" } },
+        "routes": { "/h3/*": { "upstream": "h2c" } },
+    })
 }
 
 /// All entrances and all exits.
-fn document(backends: &Backends) -> Value {
-    // Many fail here on purpose.
-    let host = |backend: &Backend| json!({ "host": backend.address().to_string(), "max_failure": 1000 });
+fn document(backends: &Backends, http3: SocketAddr) -> Value {
+    let host_of = |backend: &Backend| host(backend.address());
     let certificates = json!([{ "certificate": "a.pem", "key": "a.key" }]);
     json!({
         "listeners": {
@@ -124,11 +145,16 @@ fn document(backends: &Backends) -> Value {
             },
         },
         "upstreams": {
-            "h1": { "backends": [host(&backends.h1)], "protocol": "h1" },
-            "h2c": { "backends": [host(&backends.h2c)], "protocol": "h2c" },
+            "h1": { "backends": [host_of(&backends.h1)], "protocol": "h1" },
+            "h2c": { "backends": [host_of(&backends.h2c)], "protocol": "h2c" },
             "h2": {
-                "backends": [host(&backends.h2)],
+                "backends": [host_of(&backends.h2)],
                 "protocol": "h2",
+                "tls": { "ca": "ca.pem", "server_name": NAME },
+            },
+            "h3": {
+                "backends": [host(http3)],
+                "protocol": "h3",
                 "tls": { "ca": "ca.pem", "server_name": NAME },
             },
         },
@@ -136,6 +162,7 @@ fn document(backends: &Backends) -> Value {
             "/h1/*": { "upstream": "h1" },
             "/h2c/*": { "upstream": "h2c" },
             "/h2/*": { "upstream": "h2" },
+            "/h3/*": { "upstream": "h3" },
         },
     })
 }
@@ -148,12 +175,16 @@ impl Matrix {
 
     /// A gateway before the backends that this makes for an authority.
     async fn before(backends: impl FnOnce(&Authority) -> Backends) -> Self {
-        let (folder, authority) = certified();
+        let authority = Authority::new("the authority");
         let backends = backends(&authority);
-        let gateway = Gateway::try_start_in(folder, document(&backends)).await;
-        let gateway = gateway.unwrap_or_else(|error| panic!("{error}\n{error:?}"));
+        let start = async |document| {
+            let gateway = Gateway::try_start_in(certified(&authority), document).await;
+            gateway.unwrap_or_else(|error| panic!("{error}\n{error:?}"))
+        };
+        let behind = start(http3_document(&backends)).await;
+        let gateway = start(document(&backends, behind.address_of("h3"))).await;
         let (clear, secure) = (gateway.address_of("clear"), gateway.address_of("secure"));
-        Self { entrances: Entrances { clear, secure, authority }, backends, _gateway: gateway }
+        Self { entrances: Entrances { clear, secure, authority }, backends, _gateways: [gateway, behind] }
     }
 
     /// Runs a case for these pairs, one after the other, and names the one for which it fails.

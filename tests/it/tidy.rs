@@ -60,8 +60,8 @@ const ONLY_IN: [(&str, &[&str]); 10] = [
     ("wasmtime", &["src/plugin"]),
     ("plugin::bindings", &["src/plugin"]),
     ("rustls", &["src/listener/tls", "src/upstream/connect", "src/base/transport", "src/protocol/http3"]),
-    ("quinn", &["src/protocol/http3", "src/upstream/connect"]),
-    ("h3::", &["src/protocol/http3", "src/upstream/connect"]),
+    ("quinn", &["src/protocol/http3", "src/message/http3", "src/upstream/connect", "src/upstream/multiplex"]),
+    ("h3::", &["src/protocol/http3", "src/message/http3", "src/upstream/multiplex"]),
     // Tests alone: it hides what a server has to know of its streams.
     ("h3_quinn", &[]),
     // A worker hands on to its own proxy what the reloader published to it.

@@ -26,11 +26,11 @@ pub(in crate::config) struct Upstream {
     /// Tells the backends at the beginning of each connection whose it is, by the PROXY protocol. Connections then serve
     /// one request each, in HTTP/1.1.
     pub proxy_protocol: Option<ProxyVersion>,
-    /// Concurrent requests on one HTTP/2 connection, 1 to 10000; a backend may allow fewer. Default: 100.
+    /// Concurrent requests on one HTTP/2 or HTTP/3 connection, 1 to 10000; a backend may allow fewer. Default: 100.
     #[schemars(range(min = 1, max = 10_000), extend("default" = 100))]
     pub streams: Option<u32>,
-    /// How often an HTTP/2 connection is tried by a ping; one that is not answered within 10 seconds closes it. Default:
-    /// never.
+    /// How often an HTTP/2 or HTTP/3 connection is tried by a ping; one that is not answered within 10 seconds (HTTP/3: 30
+    /// seconds) closes it. Default: never.
     pub ping: Option<DurationText>,
     /// The age at which a connection takes no more requests. Default: none.
     pub connection_age: Option<DurationText>,
@@ -80,6 +80,8 @@ pub enum UpstreamProtocol {
     H2,
     /// HTTP/2 without TLS, by prior knowledge.
     H2c,
+    /// HTTP/3. Requests for another protocol, such as `websocket`, go to the same port over TCP, in HTTP/1.1 over TLS.
+    H3,
 }
 
 /// A version of the PROXY protocol.

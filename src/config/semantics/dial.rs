@@ -61,10 +61,16 @@ fn protocol(at: &Path<'_>, written: &Upstream, report: &mut Report) -> UpstreamP
             let problem = Problem::error(field.pointer(), "`h2c` is HTTP/2 without TLS, and there is `tls`");
             report.add(problem.hint("over TLS HTTP/2 is `h2`"));
         }
-        UpstreamProtocol::H2 | UpstreamProtocol::H2c if written.proxy_protocol.is_some() => {
+        UpstreamProtocol::H3 if !is_secure => {
+            let problem = Problem::error(field.pointer(), "HTTP/3 is always over TLS, and there is no `tls`");
+            report.add(problem.hint("`\"tls\": {}` verifies by this machine's roots"));
+        }
+        UpstreamProtocol::H2 | UpstreamProtocol::H2c | UpstreamProtocol::H3
+            if written.proxy_protocol.is_some() =>
+        {
             report.error(field, "`proxy_protocol` needs connections of one client each: `h1`");
         }
-        UpstreamProtocol::Auto | UpstreamProtocol::H1
+        UpstreamProtocol::Auto | UpstreamProtocol::H1 | UpstreamProtocol::H3
             if written.grpc_probe.is_some() && !(is_secure && protocol == UpstreamProtocol::Auto) =>
         {
             let problem = Problem::error(at.field("grpc_probe").pointer(), "gRPC is spoken over HTTP/2");

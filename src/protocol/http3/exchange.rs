@@ -12,11 +12,10 @@ use http::{HeaderMap, Method, Request, Response, Version, header};
 use http_body::Body as _;
 
 use super::Requests;
-use super::body::{ReceivedBody, Receiving};
-use super::quic::{self, Flow, Quic};
 use crate::base::timer::Silence;
 use crate::message::body::Streamed;
 use crate::message::http1::{FramingError, HeadError};
+use crate::message::http3::{self, Flow, FromClient, Quic, ReceivedBody};
 use crate::message::{Body, BodyError};
 use crate::protocol::streams::{awaits_continue, complete, go_on, join_cookies, take_framing};
 use crate::proxy::{Failure, Interim, ResponseBody};
@@ -24,7 +23,7 @@ use crate::proxy::{Failure, Interim, ResponseBody};
 /// Bytes that are written at one time: a client that is slow but takes them is not held for idle.
 const PIECE: usize = 32 << 10;
 
-type Sending = RequestStream<quic::Sending, Bytes>;
+type Sending = RequestStream<http3::Sending, Bytes>;
 
 /// Serves a stream until it ends.
 pub(super) async fn exchange(
@@ -82,7 +81,7 @@ pub(super) async fn exchange(
 /// Takes away what HTTP/3 has of its own for framing, so that nothing downstream sees which version it was.
 fn begin(
     request: Request<()>,
-    mut receiving: Receiving,
+    mut receiving: FromClient,
     flow: Rc<Flow>,
     requests: &Requests,
 ) -> Result<Request<Body>, Failure> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use quinn::crypto::rustls::QuicClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -12,7 +13,7 @@ use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{ConnectError, Connected, Protocol};
+use super::{ConnectError, Connected, Protocol, quic};
 use crate::base::address::{Address, Host};
 use crate::base::files::FileContent;
 use crate::base::transport::Transport;
@@ -77,6 +78,8 @@ pub struct Tls {
     connector: TlsConnector,
     /// For those who need HTTP/1.1 whatever else is spoken.
     to_http1: TlsConnector,
+    /// Where HTTP/3 is spoken.
+    quic: Option<Arc<QuicClientConfig>>,
 }
 
 impl fmt::Debug for Tls {
@@ -122,12 +125,22 @@ impl Tls {
                 builder.with_client_auth_cert(chain, key).map_err(unfit)?
             }
         };
-        let mut connector = |protocol: Protocol| {
+        let mut offering = |protocol: Protocol| {
             config.alpn_protocols = protocol.alpn().iter().map(|name| name.to_vec()).collect();
-            TlsConnector::from(Arc::new(config.clone()))
+            Arc::new(config.clone())
         };
-        let (to_http1, connector) = (connector(Protocol::H1), connector(spec.protocol));
-        Ok(Arc::new(Self { spec, connector, to_http1 }))
+        let (to_http1, crypto) = (offering(Protocol::H1), offering(spec.protocol));
+        let quic = match spec.protocol {
+            Protocol::H3 => Some(QuicClientConfig::try_from(Arc::clone(&crypto))),
+            _ => None,
+        };
+        let quic = quic.transpose().map_err(|error| failed(Error::General(error.to_string())))?;
+        Ok(Arc::new(Self {
+            spec,
+            connector: crypto.into(),
+            to_http1: to_http1.into(),
+            quic: quic.map(Arc::new),
+        }))
     }
 
     pub(super) async fn shake_hands(
@@ -140,10 +153,20 @@ impl Tls {
         let connector = if protocol == Protocol::H1 { &self.to_http1 } else { &self.connector };
         let stream = connector.connect(name, io).await.map_err(ConnectError::Tls)?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        if protocol == Protocol::H2 && !is_http2 {
-            return Err(ConnectError::Protocol);
+        let transport = Transport::Tls(Box::new(stream.into()));
+        match protocol {
+            _ if is_http2 => Ok(Connected::Http2(transport)),
+            Protocol::H2 => Err(ConnectError::Protocol),
+            _ => Ok(Connected::Http1(transport)),
         }
-        Ok(Connected { transport: Transport::Tls(Box::new(stream.into())), is_http2 })
+    }
+
+    /// The same over QUIC, within a moment that the caller sets.
+    pub(super) async fn shake_hands_over_quic(&self, endpoint: &Endpoint) -> Result<Connected, ConnectError> {
+        let crypto = self.quic.clone().ok_or(ConnectError::Protocol)?;
+        let name = self.server_name(endpoint)?.to_str().into_owned();
+        let ping = endpoint.dial.ping;
+        quic::connect(&endpoint.address, &name, crypto, ping).await.map(Connected::Http3)
     }
 
     fn server_name(&self, endpoint: &Endpoint) -> Result<ServerName<'static>, ConnectError> {
@@ -165,6 +188,7 @@ impl Protocol {
             Self::Auto => &[b"h2", b"http/1.1"],
             Self::H1 => &[b"http/1.1"],
             Self::H2 | Self::H2c => &[b"h2"],
+            Self::H3 => &[b"h3"],
         }
     }
 }

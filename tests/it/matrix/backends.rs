@@ -86,6 +86,7 @@ fn serve(exit: Exit, authority: &Authority, scene: Arc<Scene>) -> Backend {
                     let io = within(acceptor.accept(wire.into_io())).await.expect("a session");
                     serve_http2(io, scene).await;
                 }
+                Exit::H3 => unreachable!("no server of the script speaks it"),
             }
         }
     })

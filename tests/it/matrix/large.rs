@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use serde_json::json;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::backends::Backends;
 use super::caller::{Caller, Download, Upload};
-use super::{Entrances, Pair, certified, document};
+use super::{Entrances, Pair, certified, document, http3_document};
 use crate::check::program::Program;
+use crate::support::Authority;
 
 /// What passes each way.
 const SIZE: usize = 100 << 20;
@@ -21,15 +23,11 @@ const PERIOD: usize = 65_521;
 
 #[tokio::test]
 async fn large_bodies_pass_both_ways_at_once_in_little_memory() {
-    let (folder, authority) = certified();
+    let authority = Authority::new("the authority");
     let backends = Backends::scripted(&authority);
-    let mut document = document(&backends);
-    document["workers"] = json!(2);
-    document["access_log"] = json!("off");
-    document["admin"] = json!({ "socket": folder.path().join("admin.sock") });
-    let file = folder.path().join("document.json");
-    std::fs::write(&file, document.to_string()).expect("the folder can be written to");
-    let program = Program::serve(&file).await;
+    let (folder, folder_behind) = (certified(&authority), certified(&authority));
+    let behind = serve(&folder_behind, http3_document(&backends)).await;
+    let program = serve(&folder, document(&backends, behind.address("h3"))).await;
     let (clear, secure) = (program.address("clear"), program.address("secure"));
     let entrances = Entrances { clear, secure, authority };
     let pattern = Pattern::new();
@@ -39,6 +37,15 @@ async fn large_bodies_pass_both_ways_at_once_in_little_memory() {
         let most = program.memory("VmHWM");
         assert!(most < before + BOUND, "{pair}: {before} bytes of memory became {most}");
     }
+}
+
+async fn serve(folder: &TempDir, mut document: Value) -> Program {
+    document["workers"] = json!(2);
+    document["access_log"] = json!("off");
+    document["admin"] = json!({ "socket": folder.path().join("admin.sock") });
+    let file = folder.path().join("document.json");
+    std::fs::write(&file, document.to_string()).expect("the folder can be written to");
+    Program::serve(&file).await
 }
 
 /// Bytes that tell where they belong.

@@ -4,13 +4,13 @@
 //! sending half of a stream knows, and is out of reach behind it. And h3 reads more than is taken from it: a piece of the
 //! stream whenever it is asked for a piece of a body, which with small frames is little, so that a client could fill the
 //! memory although nobody takes its body. Here each stream that is accepted leaves a [`Stopped`] and a [`Flow`] for whoever
-//! serves it.
+//! serves it, and each that is opened a [`Flow`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -20,17 +20,42 @@ use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, Wri
 use quinn::{ConnectionError, ReadError, StoppedError, VarInt, WriteError};
 
 /// Ends when the client wants no response any more, or has all of it.
-pub(super) type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>>>>;
+pub type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>>>>;
 
 /// Bytes that h3 may have read and not given to anybody.
 const AHEAD: usize = 64 << 10;
 
-/// What is known of accepted streams beside them, in the order in which they were accepted.
-pub(super) type Accepted = Rc<RefCell<VecDeque<(Stopped, Rc<Flow>)>>>;
+/// What is known of a connection's streams beside them.
+#[derive(Default)]
+pub struct Known {
+    /// Those that were accepted, in that order.
+    accepted: RefCell<VecDeque<(Stopped, Rc<Flow>)>>,
+    opened: RefCell<Vec<(StreamId, Weak<Flow>)>>,
+}
 
-/// How far h3 is ahead of whoever takes a request's body.
+impl Known {
+    /// The next stream of those that were accepted.
+    pub fn next_accepted(&self) -> Option<(Stopped, Rc<Flow>)> {
+        self.accepted.borrow_mut().pop_front()
+    }
+
+    /// The flow of a stream that was opened.
+    pub(super) fn take_opened(&self, id: StreamId) -> Option<Rc<Flow>> {
+        let mut opened = self.opened.borrow_mut();
+        let at = opened.iter().position(|(opened, _)| *opened == id)?;
+        opened.swap_remove(at).1.upgrade()
+    }
+
+    fn note_opened(&self, stream: &Both) {
+        let mut opened = self.opened.borrow_mut();
+        opened.retain(|(_, flow)| flow.strong_count() > 0);
+        opened.push((stream.sending.id(), Rc::downgrade(&stream.receiving.flow)));
+    }
+}
+
+/// How far h3 is ahead of whoever takes a body.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub struct Flow {
     ahead: Cell<usize>,
     /// Pieces of the body that were taken.
     taken: Cell<u64>,
@@ -71,35 +96,56 @@ type Pending<T> = Option<Pin<Box<dyn Future<Output = Result<T, ConnectionError>>
 type Bidirectional = (quinn::SendStream, quinn::RecvStream);
 
 /// A connection.
-pub(super) struct Quic {
+pub struct Quic {
     connection: quinn::Connection,
-    accepted: Accepted,
+    known: Rc<Known>,
     accepting: Pending<Bidirectional>,
     accepting_one_way: Pending<quinn::RecvStream>,
     opener: Opener,
 }
 
 /// Opens streams.
-pub(super) struct Opener {
+pub struct Opener {
     connection: quinn::Connection,
+    known: Rc<Known>,
     opening: Pending<Bidirectional>,
     opening_one_way: Pending<quinn::SendStream>,
 }
 
 /// Both halves of a stream.
-pub(super) struct Both {
+pub struct Both {
     sending: Sending,
     receiving: Receiving,
 }
 
 /// The sending half.
-pub(super) struct Sending {
+pub struct Sending {
     stream: quinn::SendStream,
     waiting: Option<WriteBuf<Bytes>>,
+    /// Whether it must not seem to be whole when it is dropped.
+    is_cut_off: bool,
+}
+
+impl Sending {
+    fn new(stream: quinn::SendStream) -> Self {
+        Self { stream, waiting: None, is_cut_off: false }
+    }
+
+    fn id(&self) -> StreamId {
+        id(self.stream.id())
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if self.is_cut_off {
+            quic::SendStream::reset(self, Code::H3_REQUEST_CANCELLED.value());
+        }
+    }
 }
 
 /// The receiving half.
-pub(super) struct Receiving {
+pub struct Receiving {
     stream: quinn::RecvStream,
     flow: Rc<Flow>,
 }
@@ -111,23 +157,29 @@ impl Receiving {
 }
 
 impl Quic {
-    /// A connection, and where its streams will tell of their ends.
-    pub fn new(connection: quinn::Connection) -> (Self, Accepted) {
-        let accepted = Accepted::default();
+    /// A connection, and what will be known of its streams.
+    pub fn new(connection: quinn::Connection) -> (Self, Rc<Known>) {
+        let known = Rc::<Known>::default();
         let quic = Self {
-            opener: Opener::new(connection.clone()),
+            opener: Opener::new(connection.clone(), &known),
             connection,
-            accepted: Rc::clone(&accepted),
+            known: Rc::clone(&known),
             accepting: None,
             accepting_one_way: None,
         };
-        (quic, accepted)
+        (quic, known)
     }
 }
 
 impl Opener {
-    fn new(connection: quinn::Connection) -> Self {
-        Self { connection, opening: None, opening_one_way: None }
+    fn new(connection: quinn::Connection, known: &Rc<Known>) -> Self {
+        Self { connection, known: Rc::clone(known), opening: None, opening_one_way: None }
+    }
+}
+
+impl Clone for Opener {
+    fn clone(&self) -> Self {
+        Self::new(self.connection.clone(), &self.known)
     }
 }
 
@@ -144,7 +196,7 @@ fn poll_pending<T, F: Future<Output = Result<T, ConnectionError>> + 'static>(
 }
 
 fn both((sending, receiving): Bidirectional) -> Both {
-    Both { sending: Sending { stream: sending, waiting: None }, receiving: Receiving::new(receiving) }
+    Both { sending: Sending::new(sending), receiving: Receiving::new(receiving) }
 }
 
 impl quic::Connection<Bytes> for Quic {
@@ -168,12 +220,12 @@ impl quic::Connection<Bytes> for Quic {
         };
         let both = both(ready!(poll_pending(&mut self.accepting, cx, begin))?);
         let (stopped, flow) = (Box::pin(both.sending.stream.stopped()), Rc::clone(&both.receiving.flow));
-        self.accepted.borrow_mut().push_back((stopped, flow));
+        self.known.accepted.borrow_mut().push_back((stopped, flow));
         Poll::Ready(Ok(both))
     }
 
     fn opener(&self) -> Opener {
-        Opener::new(self.connection.clone())
+        self.opener.clone()
     }
 }
 
@@ -204,8 +256,10 @@ impl quic::OpenStreams<Bytes> for Opener {
             let connection = connection.clone();
             async move { connection.open_bi().await }
         };
-        let opened = ready!(poll_pending(&mut self.opening, cx, begin));
-        Poll::Ready(opened.map(both).map_err(of_connection))
+        let mut opened = both(ready!(poll_pending(&mut self.opening, cx, begin)).map_err(of_connection)?);
+        opened.sending.is_cut_off = true;
+        self.known.note_opened(&opened);
+        Poll::Ready(Ok(opened))
     }
 
     fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sending, StreamErrorIncoming>> {
@@ -215,7 +269,7 @@ impl quic::OpenStreams<Bytes> for Opener {
             async move { connection.open_uni().await }
         };
         let opened = ready!(poll_pending(&mut self.opening_one_way, cx, begin));
-        Poll::Ready(opened.map(|stream| Sending { stream, waiting: None }).map_err(of_connection))
+        Poll::Ready(opened.map(Sending::new).map_err(of_connection))
     }
 
     fn close(&mut self, code: Code, reason: &[u8]) {
@@ -292,16 +346,18 @@ impl quic::SendStream<Bytes> for Sending {
     }
 
     fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        self.is_cut_off = false;
         Poll::Ready(self.stream.finish().map_err(|error| StreamErrorIncoming::Unknown(Box::new(error))))
     }
 
     fn reset(&mut self, code: u64) {
+        self.is_cut_off = false;
         // A stream that has ended needs no reset.
         let _ = self.stream.reset(number(code));
     }
 
     fn send_id(&self) -> StreamId {
-        id(self.stream.id())
+        self.id()
     }
 }
 
