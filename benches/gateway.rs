@@ -262,6 +262,7 @@ fn exchange() -> Box<Exchange> {
         uri: Uri::from_static("/api/v1/users/42?full=1"),
         headers: head.headers,
         upgrade: None,
+        is_early: false,
         host_name_length: "www.example.com".len(),
         forwarded: None,
         client: Client {

@@ -93,6 +93,7 @@ fn live_rule(rule: &config::Rule, plugins: &[Link]) -> Rule {
         plugins: plugins.to_vec(),
         upgrades: rule.upgrades.clone(),
         grpc_web: rule.grpc_web.as_ref().map(|web| Arc::new(GrpcWeb { origins: web.origins.clone() })),
+        takes_early_data: rule.takes_early_data,
     }
 }
 

@@ -103,7 +103,7 @@ impl Quic {
         let open = OpenConnection::accepted(self.proxy.metrics());
         let quic = Rc::clone(self);
         self.drain.spawn(async move {
-            if let Some(handshaken) = quic.shake_hands(knock).await {
+            if let Some(handshaken) = quic.shake_hands(knock, tls.takes_early_data()).await {
                 let entrance = Arc::clone(&quic.spec.borrow().entrance);
                 let facts =
                     tls.quic_session(handshaken.server_name.as_deref(), handshaken.certificate.as_ref());
@@ -131,11 +131,11 @@ impl Quic {
         failures.push_back(Instant::now());
     }
 
-    async fn shake_hands(&self, knock: Knock) -> Option<Handshaken> {
+    async fn shake_hands(&self, knock: Knock, takes_early_data: bool) -> Option<Handshaken> {
         let allowed = self.proxy.view().snapshot.settings.timeouts.client_head;
         let metrics = &self.proxy.metrics().handshakes;
         self.handshakes.set(self.handshakes.get() + 1);
-        let shaken = tokio::time::timeout(allowed, knock.shake_hands(self.address)).await;
+        let shaken = tokio::time::timeout(allowed, knock.shake_hands(self.address, takes_early_data)).await;
         self.handshakes.set(self.handshakes.get() - 1);
         match shaken {
             Ok(Ok(handshaken)) => {

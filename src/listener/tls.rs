@@ -9,7 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerConfig, WebPkiClientVerifier};
+use rustls::server::{
+    NoServerSessionStorage, ProducesTickets, ServerConfig, ServerSessionMemoryCache, WebPkiClientVerifier,
+};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, SupportedProtocolVersion};
 
@@ -20,6 +22,9 @@ use certificate::{Certificate, read_chain};
 use resolver::Resolver;
 
 pub use session::{Refused, Secured};
+
+/// Sessions of one listener that can be taken up again with early data.
+const KEPT_SESSIONS: usize = 4096;
 
 static MODERN: &[&SupportedProtocolVersion] = &[&TLS13];
 static INTERMEDIATE: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
@@ -35,6 +40,8 @@ pub struct TlsSpec {
     pub clients: Option<ClientAuthority>,
     /// What may be negotiated (ALPN, RFC 7301).
     pub protocols: Protocols,
+    /// Whether clients of HTTP/3 that come back may send requests before their handshake is done (0-RTT).
+    pub takes_early_data: bool,
 }
 
 /// The files of one certificate.
@@ -163,6 +170,7 @@ impl Tls {
         }
         let resolver = Arc::new(Resolver::new(&certificates));
         let mut config = builder.with_cert_resolver(Arc::<Resolver>::clone(&resolver));
+        let untouched = spec.takes_early_data().then(|| config.clone());
         config.alpn_protocols = alpn(spec.protocols);
         // Sessions are resumed by tickets, which any worker can read; a store would be one more thing to share.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -176,7 +184,10 @@ impl Tls {
             not_after: certificate.not_after,
         });
         let shown = shown.collect();
-        let mut quic = config.clone();
+        let mut quic = match untouched {
+            None => config.clone(),
+            Some(untouched) => with_early_data(untouched, previous),
+        };
         quic.alpn_protocols = vec![b"h3".to_vec()];
         Ok(Arc::new(Self { spec, config: Arc::new(config), quic: Arc::new(quic), resolver, shown }))
     }
@@ -186,9 +197,21 @@ impl Tls {
         Arc::clone(&self.quic)
     }
 
+    /// Whether requests may come before a handshake over QUIC is done.
+    pub fn takes_early_data(&self) -> bool {
+        self.spec.takes_early_data()
+    }
+
     /// The certificates, the default first.
     pub fn certificates(&self) -> &[ShownCertificate] {
         &self.shown
+    }
+}
+
+impl TlsSpec {
+    /// Who has to show a certificate has to finish the handshake.
+    fn takes_early_data(&self) -> bool {
+        self.takes_early_data && self.clients.is_none()
     }
 }
 
@@ -209,6 +232,19 @@ fn alpn(protocols: Protocols) -> Vec<Vec<u8>> {
 /// Keys of tickets are made here, and replaced every six hours.
 fn ticketer() -> Result<Arc<dyn ProducesTickets>, String> {
     aws_lc_rs::Ticketer::new().map_err(|error| format!("no keys for session tickets: {error}"))
+}
+
+/// Early data can be sent again by whoever has recorded it. Sessions are therefore kept here, and each is good for one
+/// handshake (RFC 8446, section 8.1); a ticket that any worker can read would be good for many.
+fn with_early_data(mut quic: ServerConfig, previous: Option<&Arc<Tls>>) -> ServerConfig {
+    let previous = previous.filter(|previous| previous.takes_early_data());
+    quic.session_storage = match previous {
+        Some(previous) => Arc::clone(&previous.quic.session_storage),
+        None => ServerSessionMemoryCache::new(KEPT_SESSIONS),
+    };
+    // All or nothing, over QUIC (RFC 9001, section 4.6.1).
+    quic.max_early_data_size = u32::MAX;
+    quic
 }
 
 fn verifier(

@@ -24,6 +24,8 @@ pub struct Exchange {
     pub forwarded: Option<Arc<Forwarded>>,
     /// The protocol that is to follow the response.
     pub upgrade: Option<Upgrade>,
+    /// It came before its client's handshake was done, so that it may be somebody's who has listened to that client.
+    pub is_early: bool,
     /// Who asks.
     pub client: Client,
     /// The pattern of the route that was matched; none before that.
@@ -63,6 +65,10 @@ impl Forwarded {
         Self { fields, lines }
     }
 }
+
+/// Marks a request that came in early data, among its extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct EarlyData;
 
 /// A response's head on its way to the client.
 #[derive(Debug, Clone, Default)]

@@ -7,6 +7,6 @@ mod received;
 mod roundtrip;
 
 pub use client::{Connection, Sender, connect};
-pub use quic::{Flow, Known, Quic, Sending, Stopped};
+pub use quic::{Accepted, Flow, Known, Quic, Sending};
 pub use received::{FromClient, ReceivedBody};
 pub use roundtrip::Roundtrip;

@@ -21,7 +21,7 @@ use tracing::debug;
 use super::Session;
 use crate::base::drain::Watcher;
 use crate::message::Entrance;
-use crate::message::http3::{Known, Quic};
+use crate::message::http3::{Accepted, Known, Quic};
 use crate::message::tls::TlsSession;
 use crate::proxy::{Connection, Proxy, Timeouts};
 use exchange::exchange;
@@ -146,11 +146,11 @@ async fn finish(h3: &mut H3, requests: &Rc<Requests>) {
 
 fn begin(requests: &Rc<Requests>, resolver: RequestResolver<Quic, Bytes>) {
     let (requests, open) = (Rc::clone(requests), Open::new(requests));
-    let Some((stopped, flow)) = requests.known.next_accepted() else { return };
+    let Some(Accepted { stopped, flow, is_early }) = requests.known.next_accepted() else { return };
     tokio::task::spawn_local(async move {
         tokio::select! {
             biased;
-            () = exchange(&requests, resolver, flow) => {}
+            () = exchange(&requests, resolver, flow, is_early) => {}
             // The client has given it up. Or it has all of it, and then there is nothing left to be done.
             _ = stopped => {}
         }

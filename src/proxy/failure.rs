@@ -28,6 +28,8 @@ pub enum Reason {
     HttpsRedirect(StatusCode),
     /// CONNECT, which no route allows.
     Connect,
+    /// The route takes no such request in early data.
+    TooEarly,
     /// No route matches.
     NoRoute,
     /// A route matches but for the method.
@@ -105,6 +107,7 @@ impl Reason {
             Self::Misdirected => "misdirected-request",
             Self::HttpsRedirect(_) => "https-redirect",
             Self::Connect => "connect-refused",
+            Self::TooEarly => "too-early",
             Self::NoRoute => "no-route",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::BadBody => "malformed-body",
@@ -132,6 +135,7 @@ impl Reason {
             Self::HttpsRedirect(status) => status,
             Self::HeadTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Connect => StatusCode::NOT_IMPLEMENTED,
+            Self::TooEarly => StatusCode::TOO_EARLY,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -98,6 +98,10 @@ impl Proxy {
             Ok(rule) => rule,
             Err(failure) => return fail(finish, exchange, &failure),
         };
+        if exchange.is_early && !(rule.takes_early_data && exchange.method.is_safe()) {
+            let message = "this request is served after the handshake only";
+            return fail(finish, exchange, &Failure::new(Reason::TooEarly, message));
+        }
         if let Err(failure) = ignore_upgrade(rule, &mut exchange, &mut body) {
             return fail(finish, exchange, &failure);
         }

@@ -12,7 +12,7 @@ use http::{Method, Version, request};
 use super::connection::{CLIENT_CERT, CLIENT_CERT_CHAIN, KnownHost, X_FORWARDED_FOR};
 use super::{Connection, Failure, Reason, Settings};
 use crate::base::network::IpNetwork;
-use crate::message::exchange::field_value;
+use crate::message::exchange::{EarlyData, field_value};
 use crate::message::{Client, Exchange};
 use crate::route::path;
 
@@ -50,6 +50,7 @@ fn begin(mut head: request::Parts, connection: &Connection) -> Box<Exchange> {
         forwarded: None,
         host_name_length: 0,
         upgrade: head.extensions.remove(),
+        is_early: head.extensions.remove::<EarlyData>().is_some(),
         client,
         route: None,
         parameters: Vec::new(),

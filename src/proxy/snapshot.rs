@@ -68,6 +68,8 @@ pub struct Rule {
     pub upgrades: Vec<String>,
     /// Whether gRPC-Web is translated, and for whom.
     pub grpc_web: Option<Arc<GrpcWeb>>,
+    /// Whether safe requests are served in early data.
+    pub takes_early_data: bool,
 }
 
 /// What a request must have beside a matching pattern. All of them.

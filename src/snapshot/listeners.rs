@@ -25,12 +25,14 @@ pub(super) fn live(
 ) -> Vec<ListenerSpec> {
     #[expect(clippy::disallowed_methods, reason = "certificates are valid by the wall clock")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let mut rules = checked.routes.iter().flat_map(|route| &route.rules);
+    let takes_early_data = rules.any(|rule| rule.takes_early_data);
     let live = checked.listeners.iter().filter_map(|listener| {
         let tls = match &listener.tls {
             None => None,
             Some(tls) => {
                 let running = previous.iter().find(|spec| *spec.entrance.listener == *listener.name);
-                let builder = Builder { checked: tls, secrets: &checked.secrets, problems };
+                let builder = Builder { checked: tls, secrets: &checked.secrets, takes_early_data, problems };
                 let running = running.and_then(|spec| spec.tls.as_ref());
                 Some(builder.build(protocols(listener), running, now)?)
             }
@@ -86,6 +88,8 @@ fn entrance(listener: &config::Listener) -> Entrance {
 struct Builder<'a> {
     checked: &'a config::Tls,
     secrets: &'a Secrets,
+    /// Whether a rule wants it.
+    takes_early_data: bool,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -106,7 +110,8 @@ impl Builder<'_> {
             config::TlsProfile::Modern => Profile::Modern,
             config::TlsProfile::Intermediate => Profile::Intermediate,
         };
-        let spec = TlsSpec { certificates, profile, clients, protocols };
+        let spec =
+            TlsSpec { certificates, profile, clients, protocols, takes_early_data: self.takes_early_data };
         let built = Tls::build(spec, running, now);
         built.map_err(|faults| faults.into_iter().for_each(|fault| self.report(fault))).ok()
     }

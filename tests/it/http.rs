@@ -4,6 +4,7 @@ mod balancing;
 mod bodies;
 mod bodiless;
 mod drain;
+mod early_data;
 mod entrances;
 mod events;
 mod floods;

@@ -27,6 +27,8 @@ pub struct Rule {
     pub upgrades: Vec<String>,
     /// Whether gRPC-Web is translated, and for whom.
     pub grpc_web: Option<GrpcWeb>,
+    /// Whether safe requests are served in early data.
+    pub takes_early_data: bool,
     /// In the order of the document.
     pub attachments: Vec<Attachment>,
 }

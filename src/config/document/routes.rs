@@ -37,6 +37,12 @@ pub(in crate::config) struct Rule {
     pub upgrades: Option<Vec<Option<String>>>,
     /// Translates gRPC-Web, as browsers speak it, to gRPC. The backends speak `h2` or `h2c`.
     pub grpc_web: Option<GrpcWeb>,
+    /// Serves GET, HEAD, OPTIONS and TRACE in the early data of HTTP/3 clients that come back (0-RTT), which save a round
+    /// trip. Somebody who listens can send them again, so the backends must not mind. They are told by `Early-Data: 1`; all
+    /// else in early data is answered with 425 (RFC 8470). Needs a listener with `h3` that asks for no client certificates.
+    /// Default: false.
+    #[schemars(extend("default" = false))]
+    pub early_data: Option<bool>,
     /// The plugins that see the request, in this order, and the response, in the reverse order.
     pub plugins: Option<Vec<Option<Attachment>>>,
 }

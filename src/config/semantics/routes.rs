@@ -73,7 +73,8 @@ impl Routes<'_, '_> {
         let attachments = self.plugins.attach_to_rule(&at.field("plugins"), own, self.report);
         let upgrades = self.upgrades(&at.field("upgrades"), written.upgrades.as_deref());
         let grpc_web = written.grpc_web.as_ref().map(|web| self.grpc_web(&at.field("grpc_web"), web));
-        Some(Rule { matches, upstream: upstream?, upgrades, grpc_web, attachments })
+        let takes_early_data = written.early_data.unwrap_or_default();
+        Some(Rule { matches, upstream: upstream?, upgrades, grpc_web, takes_early_data, attachments })
     }
 
     fn grpc_web(&mut self, at: &Path<'_>, written: &written::GrpcWeb) -> GrpcWeb {

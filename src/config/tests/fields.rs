@@ -64,7 +64,7 @@ const fn case(
 }
 
 #[rustfmt::skip]
-const CASES: [Case; 140] = [
+const CASES: [Case; 141] = [
     case("$schema", "/$schema", r#""x""#, "1",
         "expected a string, found `1`"),
     case("root", "/root", r#""[::1]:0""#, r#""127.0.0.1""#,
@@ -253,6 +253,8 @@ const CASES: [Case; 140] = [
         "expected an object, found `true`"),
     case("GrpcWeb.origins", "/routes/~1/grpc_web/origins", r#"["*"]"#, r#"["app.example.com"]"#,
         "expected an origin such as `https://app.example.com`, or `*`, found `app.example.com`"),
+    case("Rule.early_data", "/routes/~1game~1*/0/early_data", "false", "1",
+        "expected `true` or `false`, found `1`"),
     case("Rule.plugins", "/routes/~1/plugins", "[]", r#"["header"]"#,
         "unknown plugin `header`"),
     case("Match.headers", "/routes/~1game~1*/0/match/headers", r#"{"a": "b c"}"#, r#"{"a b": "c"}"#,

@@ -25,17 +25,27 @@ pub type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedErr
 /// Bytes that h3 may have read and not given to anybody.
 const AHEAD: usize = 64 << 10;
 
+/// What is known of a stream that was accepted.
+pub struct Accepted {
+    /// When the peer wants no more of it.
+    pub stopped: Stopped,
+    /// How far h3 is ahead on it.
+    pub flow: Rc<Flow>,
+    /// Whether it began before the handshake was done.
+    pub is_early: bool,
+}
+
 /// What is known of a connection's streams beside them.
 #[derive(Default)]
 pub struct Known {
     /// Those that were accepted, in that order.
-    accepted: RefCell<VecDeque<(Stopped, Rc<Flow>)>>,
+    accepted: RefCell<VecDeque<Accepted>>,
     opened: RefCell<Vec<(StreamId, Weak<Flow>)>>,
 }
 
 impl Known {
     /// The next stream of those that were accepted.
-    pub fn next_accepted(&self) -> Option<(Stopped, Rc<Flow>)> {
+    pub fn next_accepted(&self) -> Option<Accepted> {
         self.accepted.borrow_mut().pop_front()
     }
 
@@ -219,8 +229,12 @@ impl quic::Connection<Bytes> for Quic {
             async move { connection.accept_bi().await }
         };
         let both = both(ready!(poll_pending(&mut self.accepting, cx, begin))?);
-        let (stopped, flow) = (Box::pin(both.sending.stream.stopped()), Rc::clone(&both.receiving.flow));
-        self.known.accepted.borrow_mut().push_back((stopped, flow));
+        let accepted = Accepted {
+            stopped: Box::pin(both.sending.stream.stopped()),
+            flow: Rc::clone(&both.receiving.flow),
+            is_early: both.receiving.stream.is_0rtt(),
+        };
+        self.known.accepted.borrow_mut().push_back(accepted);
         Poll::Ready(Ok(both))
     }
 

@@ -98,10 +98,23 @@ impl Knock {
         self.0.refuse();
     }
 
-    /// Takes part in its handshake. Without a deadline of its own.
-    pub async fn shake_hands(self, port: SocketAddr) -> Result<Handshaken, quinn::ConnectionError> {
+    /// Takes part in its handshake; where early data is taken, no longer than until that can come. Without a deadline of
+    /// its own.
+    pub async fn shake_hands(
+        self,
+        port: SocketAddr,
+        takes_early_data: bool,
+    ) -> Result<Handshaken, quinn::ConnectionError> {
         let local = self.0.local_ip().map_or(port, |ip| SocketAddr::new(ip, port.port()));
-        let quic = self.0.accept()?.await?;
+        let mut connecting = self.0.accept()?;
+        if takes_early_data {
+            connecting.handshake_data().await?;
+        }
+        let early = if takes_early_data { connecting.into_0rtt() } else { Err(connecting) };
+        let quic = match early {
+            Ok((quic, _)) => quic,
+            Err(connecting) => connecting.await?,
+        };
         let server_name = quic.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
         let chain = quic.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer<'_>>>().ok());
         Ok(Handshaken {

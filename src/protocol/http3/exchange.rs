@@ -8,12 +8,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
 use h3::server::{RequestResolver, RequestStream};
-use http::{HeaderMap, Method, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use http_body::Body as _;
 
 use super::Requests;
 use crate::base::timer::Silence;
 use crate::message::body::Streamed;
+use crate::message::exchange::EarlyData;
 use crate::message::http1::{FramingError, HeadError};
 use crate::message::http3::{self, Flow, FromClient, Quic, ReceivedBody};
 use crate::message::{Body, BodyError};
@@ -30,10 +31,16 @@ pub(super) async fn exchange(
     requests: &Rc<Requests>,
     resolver: RequestResolver<Quic, Bytes>,
     flow: Rc<Flow>,
+    is_early: bool,
 ) {
     let resolving = tokio::time::timeout(requests.timeouts.client_head, resolver.resolve_request());
     // What cannot be understood was answered or reset by whoever tried to.
-    let Ok(Ok((request, stream))) = resolving.await else { return };
+    let Ok(Ok((mut request, stream))) = resolving.await else { return };
+    if is_early {
+        // RFC 8470, section 5.1.
+        request.headers_mut().insert("early-data", HeaderValue::from_static("1"));
+        request.extensions_mut().insert(EarlyData);
+    }
     let (mut sending, receiving) = stream.split();
     let is_head = request.method() == Method::HEAD;
     if awaits_continue(request.headers()) && sending.send_response(go_on()).await.is_err() {
