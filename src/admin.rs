@@ -1,12 +1,16 @@
 //! The operator's door: a unix socket for everything, and where the document asks for it an address for metrics and
 //! probes.
 
+mod api;
 mod capabilities;
 mod server;
+mod serving;
 mod socket;
 mod status;
+mod users;
 
 pub use capabilities::BreakerAction;
 pub use server::Admin;
+pub use serving::{ListenerStatus, RouteStatus, RuleStatus};
 pub use socket::{SocketError, default_socket, open_socket};
 pub use status::{Sources, Status};

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::admin::{Admin, SocketError, Sources, default_socket, open_socket};
@@ -19,12 +20,15 @@ use crate::base::address::ListenAddress;
 use crate::config::Checked;
 use crate::plugin::PluginEngine;
 use crate::reload::{
-    Counts, Current, Inherited, Loaded, Outcome, Reloader, Requests, SourceError, Waiting, Watch, bind_all,
-    files, load, warn_of_expiry,
+    Ask, Change, Counts, Current, Inherited, Outcome, Reloader, Request, Requests, SourceError, Start,
+    Waiting, Watch, bind_all, files, start, warn_of_expiry,
 };
 use crate::snapshot::{self, Built, Running};
 use crate::upstream::Health;
 use crate::worker::Worker;
+
+/// How often a change on trial is looked after.
+const TRIAL: Duration = Duration::from_millis(250);
 
 /// A gateway that serves.
 pub struct App {
@@ -73,10 +77,12 @@ impl App {
     pub async fn start(document: PathBuf) -> Result<Self, StartError> {
         let engine = Arc::new(PluginEngine::default());
         let mut watch = Watch::new(document.clone());
-        let (loaded, Built { snapshot, listeners }) = build(document.clone(), Arc::clone(&engine)).await?;
+        let (begun, Built { snapshot, listeners }) = build(document.clone(), Arc::clone(&engine)).await?;
+        let loaded = begun.loaded.clone();
         let checked = Arc::clone(&loaded.checked);
         let count = worker_count(&checked);
         let inherited = Inherited::take();
+        let specs = listeners.clone();
         let sockets =
             bind_all(listeners, &[], count, &inherited).map_err(|problems| loaded.reject(&problems))?;
         let addresses = sockets.iter().map(|(spec, sockets)| {
@@ -95,19 +101,22 @@ impl App {
             .map(|index| Worker::start(index, current.load_full(), health.clone()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(system("cannot start a worker's thread"))?;
+        let (ledger, remarks) = begun.into_ledger(&document, specs);
+        let ledger = Arc::new(ledger);
         let counts = Arc::new(Counts::default());
         let capabilities = Arc::clone(&engine.capabilities);
         let sources = Sources {
             current: Arc::clone(&current),
+            ledger: Arc::clone(&ledger),
             workers: workers.iter().map(|worker| Arc::clone(&worker.metrics)).collect(),
             counts: Arc::clone(&counts),
             capabilities: Arc::clone(&capabilities),
         };
         let mut reloader = Reloader::new(
-            document,
             engine,
             Arc::clone(&checked),
             Arc::clone(&current),
+            ledger,
             workers,
             counts,
             inherited,
@@ -132,7 +141,7 @@ impl App {
         watch.follow(files(&checked).collect());
         #[expect(clippy::disallowed_methods, reason = "`stop` waits for it")]
         let reloader = tokio::spawn(keep_reloading(reloader, waiting, watch, stopped));
-        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        let warnings = loaded.warnings.iter().map(ToString::to_string).chain(remarks).collect();
         Ok(Self {
             addresses,
             socket: path,
@@ -149,10 +158,10 @@ impl App {
 
     /// Reloads the document, as `cupctl reload` does.
     pub async fn reload(&self) -> Option<Outcome> {
-        self.reloads.reload().await
+        self.reloads.change(Ask::new(Change::Reload, "")).await
     }
 
-    /// Asks for reloads from elsewhere.
+    /// Asks for changes from elsewhere.
     pub fn reloads(&self) -> Requests {
         self.reloads.clone()
     }
@@ -181,18 +190,18 @@ impl App {
 }
 
 /// Reads, checks and builds, on a thread where that may block.
-async fn build(document: PathBuf, engine: Arc<PluginEngine>) -> Result<(Loaded, Built), StartError> {
+async fn build(document: PathBuf, engine: Arc<PluginEngine>) -> Result<(Start, Built), StartError> {
     let building = tokio::task::spawn_blocking(move || {
-        let loaded = load(&document)?;
-        let built = snapshot::build(&loaded.checked, &engine, Running::default(), 1)
-            .map_err(|problems| loaded.reject(&problems))?;
-        Ok::<_, SourceError>((loaded, built))
+        let begun = start(&document)?;
+        let built = snapshot::build(&begun.loaded.checked, &engine, Running::default(), begun.number())
+            .map_err(|problems| begun.loaded.reject(&problems))?;
+        Ok::<_, SourceError>((begun, built))
     });
     let built = building.await.map_err(|error| system("cannot build the first snapshot")(error.into()))?;
     Ok(built?)
 }
 
-/// The one writer: reloads one after another, until it is told to stop.
+/// The one writer: makes one change after another, until it is told to stop.
 async fn keep_reloading(
     mut reloader: Reloader,
     mut waiting: Waiting,
@@ -204,13 +213,18 @@ async fn keep_reloading(
             _ = &mut stopped => return reloader,
             asked = waiting.recv() => asked,
             () = watch.changed() => None,
+            () = sleep(TRIAL), if reloader.is_on_trial() => {
+                reloader.look_after_trial().await;
+                continue;
+            }
         };
-        let outcome = reloader.reload().await;
-        watch.follow(reloader.files());
-        if let Some(answer) = asked {
-            // Whoever asked may have gone; the outcome is in the log as well.
-            let _ = answer.send(outcome);
+        // Whoever asked may have gone; the outcome of a change is in the log as well.
+        match asked {
+            Some(Request::Plan(text, answer)) => drop(answer.send(reloader.plan(text).await)),
+            Some(Request::Change(ask, answer)) => drop(answer.send(reloader.change(ask).await)),
+            None => drop(reloader.change(Ask::new(Change::Reload, "")).await),
         }
+        watch.follow(reloader.files());
     }
 }
 

@@ -20,7 +20,9 @@ use serde_json::Value;
 
 mod checked;
 mod diagnostic;
+mod difference;
 mod document;
+pub mod edit;
 mod file;
 mod locate;
 mod path;
@@ -38,6 +40,7 @@ mod tests;
 
 pub use checked::*;
 pub use diagnostic::{Diagnostic, Problem, Severity};
+pub use difference::{Change, Difference, Differences, redact};
 pub use locate::locate;
 pub use read::text;
 pub use schema::schema;

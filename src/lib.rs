@@ -32,6 +32,7 @@ pub mod plugin;
 pub mod protocol;
 pub mod proxy;
 pub mod reload;
+pub mod revision;
 pub mod route;
 pub mod snapshot;
 pub mod upstream;

@@ -1,12 +1,18 @@
 //! Changing what is served: the only place that publishes.
 //!
-//! load -> check -> build -> warm -> bind -> publish -> drain -> report. Until `publish` nothing that serves has been
-//! touched, so whatever fails before it leaves the running snapshot as it was. From there on nothing can fail.
+//! load -> check -> build -> warm -> bind -> persist -> publish -> drain -> report. Until `publish` nothing that serves
+//! has been touched, so whatever fails before it leaves the running snapshot as it was. From there on nothing can fail.
 
+mod change;
 mod expiry;
 mod files;
+mod ledger;
 mod outcome;
+mod persist;
+mod plan;
 mod source;
+mod start;
+mod trial;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,27 +20,31 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use serde_json::Value;
 use tracing::{error, info, warn};
 
-use crate::config::{self, Checked, Diagnostic, Problem};
+use crate::config::{self, Checked, Diagnostic, Differences, Leader, Problem, edit};
 use crate::listener::{Bound, ListenerSpec, bind};
 use crate::plugin::PluginEngine;
 use crate::proxy::Snapshot;
+use crate::revision::{Revision, Source, hash};
 use crate::snapshot::{self, Built, Running};
 use crate::worker::Worker;
+use persist::Staged;
+use trial::{Answers, Trial};
 
 pub use crate::listener::Inherited;
+pub use change::{Ask, Change, Edit, Request, Requests, Waiting};
 pub use expiry::warn_of_expiry;
 pub use files::{Watch, files};
+pub use ledger::{Ledger, Served};
 pub use outcome::{Outcome, Report};
-pub use source::{Loaded, SourceError, load};
+pub use plan::Plan;
+pub use source::{Loaded, SourceError, check, load};
+pub use start::{Start, start};
 
 /// What is served now, for whoever wants to look.
 pub type Current = Arc<ArcSwap<Snapshot>>;
-
-/// Requests for a reload that may wait. More of them are one.
-const QUEUE: usize = 16;
 
 /// Owns the workers and everything that a change concerns.
 pub struct Reloader {
@@ -45,6 +55,10 @@ pub struct Reloader {
     /// A document whose plugins or addresses were refused: what it names may appear later.
     refused: Option<Arc<Checked>>,
     current: Current,
+    ledger: Arc<Ledger>,
+    trial: Option<Trial>,
+    /// What the workers had answered when the running document was published.
+    answered: Answers,
     workers: Vec<Worker>,
     counts: Arc<Counts>,
     inherited: Inherited,
@@ -59,50 +73,58 @@ pub struct Counts {
     pub rejected: std::sync::atomic::AtomicU64,
 }
 
-/// Asks the reloader.
-#[derive(Debug, Clone)]
-pub struct Requests(mpsc::Sender<oneshot::Sender<Outcome>>);
-
-/// The reloader's end of [`Requests`].
-pub type Waiting = mpsc::Receiver<oneshot::Sender<Outcome>>;
-
-impl Requests {
-    /// Both ends.
-    pub fn new() -> (Self, Waiting) {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        (Self(sender), receiver)
-    }
-
-    /// Reloads and waits for the outcome; none when the gateway stops meanwhile.
-    pub async fn reload(&self) -> Option<Outcome> {
-        let (answer, outcome) = oneshot::channel();
-        self.0.send(answer).await.ok()?;
-        outcome.await.ok()
-    }
-}
-
 /// A document that can be published, with the sockets that it needs beside those that are open.
 struct Ready {
-    checked: Arc<Checked>,
-    snapshot: Arc<Snapshot>,
+    loaded: Loaded,
+    snapshot: Snapshot,
     listeners: Vec<ListenerSpec>,
     sockets: Vec<(ListenerSpec, Vec<Bound>)>,
-    warnings: Vec<Diagnostic>,
+}
+
+/// What a change leads to.
+struct Wanted {
+    text: Arc<str>,
+    source: Source,
+    trial: Next,
+}
+
+/// What becomes of trials.
+enum Next {
+    /// There is none any more.
+    Ends,
+    /// The one that is there goes on.
+    Stays,
+    /// What is on trial is kept.
+    Confirmed,
+    /// This is on trial, for so long.
+    Begins(std::time::Duration),
 }
 
 impl Reloader {
     /// A reloader for workers that serve `current` already, but listen nowhere yet.
     pub fn new(
-        path: PathBuf,
         engine: Arc<PluginEngine>,
         running: Arc<Checked>,
         current: Current,
+        ledger: Arc<Ledger>,
         workers: Vec<Worker>,
         counts: Arc<Counts>,
         inherited: Inherited,
     ) -> Self {
-        let (listeners, refused) = (Vec::new(), None);
-        Self { path, engine, running, listeners, refused, current, workers, counts, inherited }
+        Self {
+            path: ledger.path().to_owned(),
+            engine,
+            running,
+            listeners: Vec::new(),
+            refused: None,
+            current,
+            ledger,
+            trial: None,
+            answered: Answers::default(),
+            workers,
+            counts,
+            inherited,
+        }
     }
 
     /// Begins to listen, by one socket per worker for each listener.
@@ -135,73 +157,183 @@ impl Reloader {
         self.workers
     }
 
-    /// Reloads the document. Not to be dropped half-way: it would leave workers with different snapshots.
-    pub async fn reload(&mut self) -> Outcome {
+    /// Changes what is served, or leaves everything as it was. Not to be dropped half-way: it would leave workers with
+    /// different snapshots.
+    pub async fn change(&mut self, ask: Ask) -> Outcome {
         use std::sync::atomic::Ordering::Relaxed;
         let started = Instant::now();
-        let ready = match self.prepare().await {
-            Ok(Some(ready)) => ready,
+        match self.try_change(ask).await {
+            Ok(Some((revision, warnings))) => {
+                self.counts.applied.fetch_add(1, Relaxed);
+                let milliseconds = started.elapsed().as_millis() as u64;
+                info!(revision, milliseconds, "change applied");
+                Outcome::Applied { revision, milliseconds, warnings }
+            }
             Ok(None) => {
                 let revision = self.current.load().revision;
                 info!(revision, "nothing has changed");
-                return Outcome::Unchanged { revision };
+                Outcome::Unchanged { revision }
             }
-            Err(rejected) => {
+            Err(refused) => {
                 self.counts.rejected.fetch_add(1, Relaxed);
-                for diagnostic in rejected.diagnostics() {
+                for diagnostic in refused.diagnostics() {
                     error!(document = %self.path.display(), "{diagnostic}");
                 }
                 warn!(revision = self.current.load().revision, "change rejected, the running snapshot stays");
-                return rejected;
+                refused
             }
-        };
-        let warnings = ready.warnings.clone();
-        let revision = ready.snapshot.revision;
-        self.publish(ready).await;
-        self.counts.applied.fetch_add(1, Relaxed);
-        let took = started.elapsed();
-        info!(revision, milliseconds = took.as_millis() as u64, "change applied");
-        Outcome::Applied { revision, milliseconds: took.as_millis() as u64, warnings }
+        }
     }
 
-    /// Everything that can fail. None when nothing has changed.
-    async fn prepare(&mut self) -> Result<Option<Ready>, Outcome> {
+    /// Ends a trial that has to end.
+    pub async fn look_after_trial(&mut self) {
+        let now = self.answered();
+        let Some(reason) = self.trial.as_ref().and_then(|trial| trial.ended(now)) else { return };
+        let revision = self.current.load().revision;
+        warn!(revision, %reason, "the change on trial is taken back");
+        let mut ask = Ask::new(Change::Rollback { revision: None }, "cloud-cup");
+        ask.message = format!("revision {revision} is taken back: {reason}");
+        self.change(ask).await;
+        // What was served a moment ago can hardly fail to be served again. If it does, once is enough.
+        self.trial = None;
+    }
+
+    /// Whether something is on trial.
+    pub fn is_on_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// The number of the new revision, or none when nothing has changed.
+    async fn try_change(&mut self, ask: Ask) -> Result<Option<(u64, Vec<Diagnostic>)>, Outcome> {
+        self.expect_revision(ask.if_match)?;
+        let Wanted { text, source, trial } = self.wanted(ask.change).await?;
+        let ready = self.prepare(text).await?;
+        if self.is_running(&ready) && !matches!(trial, Next::Confirmed) {
+            return Ok(None);
+        }
+        let mut warnings = ready.loaded.warnings.clone();
+        warnings.extend(self.needs_restart(&ready.loaded));
+        let revision =
+            Revision::new(ready.snapshot.revision, &ready.loaded.text, source, ask.author, ask.message);
+        self.persist(&revision, &ready.loaded).await?;
+        let now = self.answered();
+        match trial {
+            Next::Begins(allowed) => {
+                let before = match self.trial.take() {
+                    Some(trial) => trial.previous,
+                    None => Arc::clone(&self.ledger.served().text),
+                };
+                self.trial = Some(Trial::new(before, allowed, self.answered, now));
+            }
+            Next::Ends | Next::Confirmed => self.trial = None,
+            Next::Stays => {}
+        }
+        self.answered = now;
+        self.publish(ready).await;
+        Ok(Some((revision.number, warnings)))
+    }
+
+    fn expect_revision(&self, expected: Option<u64>) -> Result<(), Outcome> {
+        let served = self.ledger.served();
+        let Some(expected) = expected.filter(|expected| *expected != served.revision) else { return Ok(()) };
+        let earlier = self.ledger.revision(expected).ok().flatten();
+        let earlier = earlier.and_then(|(_, text)| serde_json::from_str::<Value>(&text).ok());
+        let now = serde_json::from_str::<Value>(&served.text).ok();
+        let since = earlier.zip(now).map(|(earlier, now)| Differences::between(&earlier, &now).redacted());
+        Err(Outcome::Conflict { expected, revision: served.revision, since: since.unwrap_or_default() })
+    }
+
+    /// The document that a change leads to.
+    async fn wanted(&self, change: Change) -> Result<Wanted, Outcome> {
+        let served = self.ledger.served();
+        let wanted = |text, source, trial| Ok(Wanted { text, source, trial });
+        match change {
+            Change::Reload => {
+                let text = self.to_reload(&served).await?;
+                match text == served.text && self.trial.is_some() {
+                    true => wanted(text, Source::Trial, Next::Stays),
+                    false => wanted(text, Source::File, Next::Ends),
+                }
+            }
+            Change::Apply { text, trial: None } => wanted(text.into(), Source::Api, Next::Ends),
+            Change::Apply { text, trial: Some(allowed) } => {
+                wanted(text.into(), Source::Trial, Next::Begins(allowed))
+            }
+            Change::Edit { pointer, edit } => {
+                wanted(edited(&served.text, &pointer, edit)?.into(), Source::Api, Next::Ends)
+            }
+            Change::Rollback { revision } => {
+                wanted(self.earlier(revision, &served)?, Source::Rollback, Next::Ends)
+            }
+            Change::Confirm if self.trial.is_some() => {
+                wanted(Arc::clone(&served.text), Source::Api, Next::Confirmed)
+            }
+            Change::Confirm => Err(Outcome::failed("nothing is on trial".to_owned())),
+        }
+    }
+
+    /// A file that still has what was served before a trial does not end that.
+    async fn to_reload(&self, served: &Served) -> Result<Arc<str>, Outcome> {
+        if served.leader == Leader::Api {
+            return Ok(Arc::clone(&served.text));
+        }
+        let path = self.path.clone();
+        let text: Arc<str> = blocking(move || source::read(&path)).await??.into();
+        match &self.trial {
+            Some(trial) if trial.previous == text => Ok(Arc::clone(&served.text)),
+            _ => Ok(text),
+        }
+    }
+
+    fn earlier(&self, number: Option<u64>, served: &Served) -> Result<Arc<str>, Outcome> {
+        if let (None, Some(trial)) = (number, &self.trial) {
+            return Ok(Arc::clone(&trial.previous));
+        }
+        let revisions = self.ledger.revisions();
+        let last = || revisions.iter().find(|one| one.hash != served.hash && one.source != Source::Trial);
+        let Some(number) = number.or_else(|| last().map(|one| one.number)) else {
+            return Err(Outcome::failed("no revision with another document is remembered".to_owned()));
+        };
+        match self.ledger.revision(number) {
+            Ok(Some((_, text))) => Ok(text.into()),
+            Ok(None) => Err(Outcome::failed(format!("revision {number} is not remembered"))),
+            Err(error) => Err(Outcome::failed(error.to_string())),
+        }
+    }
+
+    async fn prepare(&mut self, text: Arc<str>) -> Result<Ready, Outcome> {
+        self.prepare_with(text, |_| ()).await
+    }
+
+    /// Everything that can fail but for the disk.
+    async fn prepare_with(
+        &mut self,
+        text: Arc<str>,
+        adapt: impl FnOnce(&mut Checked) + Send + 'static,
+    ) -> Result<Ready, Outcome> {
         let (path, engine, current) = (self.path.clone(), Arc::clone(&self.engine), self.current.load_full());
-        let open = self.listeners.clone();
-        let building = tokio::task::spawn_blocking(move || {
-            let loaded = load(&path)?;
+        let (open, number) = (self.listeners.clone(), self.ledger.next_number());
+        let building = blocking(move || {
+            let mut loaded = check(&text, &path)?;
+            adapt(Arc::make_mut(&mut loaded.checked));
             let running = Running { snapshot: Some(&current), listeners: &open };
-            let built = snapshot::build(&loaded.checked, &engine, running, current.revision + 1);
+            let built = snapshot::build(&loaded.checked, &engine, running, number);
             let built = built.map_err(|problems| loaded.reject(&problems));
             Ok::<_, SourceError>((loaded, built))
         });
-        let (loaded, built) = match building.await {
-            Ok(loaded) => loaded?,
-            Err(panic) => return Err(Outcome::failed(format!("the change could not be built: {panic}"))),
-        };
+        let (loaded, built) = building.await??;
         self.refused = built.is_err().then(|| Arc::clone(&loaded.checked));
         let Built { snapshot, listeners } = built?;
-        if self.is_running(&loaded.checked, &snapshot, &listeners) {
-            return Ok(None);
-        }
         let sockets = self.bind_new(&loaded, &listeners)?;
-        let mut warnings = loaded.warnings.clone();
-        warnings.extend(self.needs_restart(&loaded));
-        Ok(Some(Ready {
-            checked: loaded.checked,
-            snapshot: Arc::new(snapshot),
-            listeners,
-            sockets,
-            warnings,
-        }))
+        Ok(Ready { loaded, snapshot, listeners, sockets })
     }
 
-    fn is_running(&self, checked: &Checked, snapshot: &Snapshot, listeners: &[ListenerSpec]) -> bool {
+    fn is_running(&self, ready: &Ready) -> bool {
         let running = self.current.load();
-        *checked == *self.running
-            && *listeners == *self.listeners
-            && are_same(&running.attachments, &snapshot.attachments)
-            && are_same(&running.clusters, &snapshot.clusters)
+        *ready.loaded.checked == *self.running
+            && ready.listeners == self.listeners
+            && are_same(&running.attachments, &ready.snapshot.attachments)
+            && are_same(&running.clusters, &ready.snapshot.clusters)
     }
 
     fn bind_new(
@@ -216,33 +348,51 @@ impl Reloader {
     }
 
     fn needs_restart(&self, loaded: &Loaded) -> Vec<Diagnostic> {
-        let mut problems = Vec::new();
-        if loaded.checked.workers != self.running.workers {
-            problems.push(Problem::warning("/workers", "the number of workers changes at the next start"));
-        }
-        if loaded.checked.admin != self.running.admin {
-            problems.push(Problem::warning("/admin", "the admin addresses change at the next start"));
-        }
-        if loaded.checked.plugin_cache != self.running.plugin_cache {
-            problems
-                .push(Problem::warning("/plugin_cache", "the cache of plugins changes at the next start"));
-        }
-        config::locate(&loaded.text, problems)
+        let (new, old) = (&loaded.checked, &self.running);
+        let changes = [
+            (new.workers != old.workers, "/workers", "the number of workers changes at the next start"),
+            (new.admin != old.admin, "/admin", "the admin addresses change at the next start"),
+            (
+                new.plugin_cache != old.plugin_cache,
+                "/plugin_cache",
+                "the cache of plugins changes at the next start",
+            ),
+            (new.history != old.history, "/history", "the history moves at the next start"),
+        ];
+        let problems = changes.iter().filter(|(has_changed, ..)| *has_changed);
+        let problems = problems.map(|(_, pointer, message)| Problem::warning(*pointer, *message));
+        config::locate(&loaded.text, problems.collect())
+    }
+
+    /// Remembers the revision and, where the file leads and what is served no longer stands there, writes that. Either
+    /// both happens or nothing.
+    async fn persist(&self, revision: &Revision, loaded: &Loaded) -> Result<(), Outcome> {
+        let writes_file =
+            loaded.checked.leader == Leader::File && !matches!(revision.source, Source::File | Source::Trial);
+        let (ledger, revision, text) = (Arc::clone(&self.ledger), revision.clone(), Arc::clone(&loaded.text));
+        let persisting = blocking(move || {
+            let staged = writes_file.then(|| Staged::write(ledger.path(), &text)).transpose();
+            let staged = staged.map_err(|error| unwritable(&ledger, &error))?;
+            ledger.append(&revision, &text).map_err(|error| error.to_string())?;
+            staged.map_or(Ok(()), Staged::commit).map_err(|error| unwritable(&ledger, &error))
+        });
+        persisting.await?.map_err(Outcome::failed)
     }
 
     /// Everything from the point of no return. New listeners open before old ones close.
     async fn publish(&mut self, ready: Ready) {
-        self.current.store(Arc::clone(&ready.snapshot));
+        let snapshot = Arc::new(ready.snapshot);
+        self.current.store(Arc::clone(&snapshot));
         for worker in &self.workers {
-            worker.publish(Arc::clone(&ready.snapshot)).await;
+            worker.publish(Arc::clone(&snapshot)).await;
         }
         // Health may have changed between the building of a cluster and its publication.
-        ready.snapshot.clusters.iter().for_each(|cluster| cluster.refresh());
+        snapshot.clusters.iter().for_each(|cluster| cluster.refresh());
         if let Err(error) = self.listen(ready.sockets).await {
             error!(%error, "a worker does not listen on a new address");
         }
         let (open, wanted) = (&self.listeners, &ready.listeners);
-        let drain = ready.snapshot.settings.timeouts.drain;
+        let drain = snapshot.settings.timeouts.drain;
         for worker in &self.workers {
             for spec in wanted.iter().filter(|spec| !open.contains(spec)) {
                 worker.reconfigure(spec.clone()).await;
@@ -251,16 +401,52 @@ impl Reloader {
                 worker.unlisten(gone.key(), drain).await;
             }
         }
-        self.running = ready.checked;
+        self.ledger.serve(Served {
+            revision: snapshot.revision,
+            hash: hash(&ready.loaded.text),
+            text: ready.loaded.text,
+            leader: ready.loaded.checked.leader,
+            is_on_trial: self.trial.is_some(),
+            listeners: ready.listeners.clone(),
+        });
+        self.running = ready.loaded.checked;
         self.listeners = ready.listeners;
     }
+
+    fn answered(&self) -> Answers {
+        Answers::of(self.workers.iter().map(|worker| &worker.metrics))
+    }
+}
+
+/// Work that may block, elsewhere.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Outcome> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|panic| Outcome::failed(format!("the change could not be tried: {panic}")))
+}
+
+fn edited(text: &str, pointer: &str, edit: Edit) -> Result<String, Outcome> {
+    let mut document: Value = serde_json::from_str(text)
+        .map_err(|error| Outcome::failed(format!("the running document cannot be edited: {error}")))?;
+    let edited = match edit {
+        Edit::Put(value) => edit::put(&mut document, pointer, value),
+        Edit::Patch(patch) => edit::patch(&mut document, pointer, &patch),
+        Edit::Delete => edit::delete(&mut document, pointer).map(drop),
+    };
+    edited.map_err(|error| Outcome::failed(error.to_string()))?;
+    Ok(format!("{document:#}\n"))
+}
+
+fn unwritable(ledger: &Ledger, error: &std::io::Error) -> String {
+    format!(
+        "the document's file {} cannot be written: {error}; let it be written to, or let the API lead: `\"source\": \"api\"`",
+        ledger.path().display()
+    )
 }
 
 /// Whether they are the same objects.
 fn are_same<T>(some: &[Arc<T>], others: &[Arc<T>]) -> bool {
     some.len() == others.len() && some.iter().zip(others).all(|(one, other)| Arc::ptr_eq(one, other))
 }
-
 /// Opens all of them or none. `open` are those that this gateway has already.
 pub fn bind_all(
     specs: Vec<ListenerSpec>,

@@ -8,15 +8,18 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capabilities;
+use crate::config::Leader;
 use crate::observe::exposition::{self, Facts};
 use crate::observe::metrics::WorkerMetrics;
 use crate::proxy::{Certificate, Snapshot};
-use crate::reload::{Counts, Current};
+use crate::reload::{Counts, Current, Ledger};
 
 /// Where everything that is told comes from.
 pub struct Sources {
     /// What is served.
     pub current: Current,
+    /// By which document.
+    pub ledger: Arc<Ledger>,
     /// What the workers count.
     pub workers: Vec<Arc<WorkerMetrics>>,
     /// How reloads ended.
@@ -32,6 +35,8 @@ pub struct Status {
     pub version: String,
     /// Of the running snapshot.
     pub revision: u64,
+    /// The document.
+    pub document: DocumentStatus,
     /// Threads that serve.
     pub workers: usize,
     /// Client connections that are open.
@@ -48,6 +53,21 @@ pub struct Status {
     pub upstreams: Vec<UpstreamStatus>,
     /// What listeners show of themselves.
     pub certificates: Vec<CertificateStatus>,
+}
+
+/// The document that is served.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DocumentStatus {
+    /// Its file.
+    pub file: String,
+    /// SHA-256 of it.
+    pub hash: String,
+    /// Who leads when the file differs: `file` or `api`.
+    pub source: String,
+    /// Whether the file differs.
+    pub drifted: bool,
+    /// Whether it is taken back unless it is confirmed.
+    pub on_trial: bool,
 }
 
 /// A certificate of a listener.
@@ -127,12 +147,27 @@ pub struct BackendStatus {
 }
 
 impl Sources {
-    /// Everything but the numbers.
+    fn document(&self) -> DocumentStatus {
+        let served = self.ledger.served();
+        DocumentStatus {
+            file: self.ledger.path().display().to_string(),
+            hash: served.hash.clone(),
+            source: match served.leader {
+                Leader::File => "file".to_owned(),
+                Leader::Api => "api".to_owned(),
+            },
+            drifted: self.ledger.has_drifted(),
+            on_trial: served.is_on_trial,
+        }
+    }
+
+    /// Everything but the numbers. Blocks.
     pub fn status(&self) -> Status {
         let snapshot = self.current.load();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: snapshot.revision,
+            document: self.document(),
             workers: self.workers.len(),
             connections: self.workers.iter().map(|worker| worker.connections.read()).sum(),
             routes: snapshot.routes.len(),

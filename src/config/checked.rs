@@ -16,7 +16,7 @@ mod routes;
 mod secrets;
 mod upstreams;
 
-pub use super::document::{Isolation, OnError, Permission, Strategy, TlsProfile, UpstreamProtocol};
+pub use super::document::{Isolation, Leader, OnError, Permission, Strategy, TlsProfile, UpstreamProtocol};
 pub use key_sets::{Algorithm, KeySet, KeySource};
 pub use listeners::{Certificate, ClientCertificates, HttpsRedirect, Listener, Protocols, Tls};
 pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource, Quotas};
@@ -46,7 +46,11 @@ pub struct Checked {
     /// Secrets that plugins may be granted.
     pub named_secrets: NamedSecrets,
     /// Where compiled plugins are kept.
-    pub plugin_cache: PluginCache,
+    pub plugin_cache: KeptIn,
+    /// Who leads when the file and what is served differ.
+    pub leader: Leader,
+    /// Where revisions are kept.
+    pub history: KeptIn,
     /// One for each pattern; no two patterns conflict.
     pub routes: Vec<Route>,
     /// What no message may show.
@@ -162,9 +166,9 @@ pub struct Admin {
     pub socket: Option<PathBuf>,
 }
 
-/// Where compiled plugins are kept.
+/// Where something is kept over the life of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum PluginCache {
+pub enum KeptIn {
     /// A folder of the user's, where there is one.
     #[default]
     Default,

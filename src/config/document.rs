@@ -91,12 +91,34 @@ pub(super) struct Document {
     /// alone and is made when it is missing, or `off`. Default: `cloud-cup/plugins` in `$XDG_CACHE_HOME` or `~/.cache`.
     #[schemars(length(min = 1))]
     pub plugin_cache: Option<String>,
+    /// Who leads when the document's file and the running gateway differ. `file`: the file is served as it changes, and what
+    /// `cupctl` applies is written to it. `api`: the file is for the first start only; what was applied last is served, also
+    /// after a restart. Default: `file`.
+    #[schemars(extend("default" = "file"))]
+    pub source: Option<Leader>,
+    /// Where the last 100 revisions are kept: the path of a folder that belongs to this user alone and is made when it is
+    /// missing, or `off`. Read at the start. Default: a folder for this document below `$STATE_DIRECTORY`,
+    /// `$XDG_STATE_HOME/cloud-cup`, `/var/lib/cloud-cup` (root) or `~/.local/state/cloud-cup`.
+    #[schemars(length(min = 1))]
+    pub history: Option<String>,
     /// Routes by pattern: `[METHOD[,METHOD] ][host]/path`, for example `/game/*`, `/users/{id}`, `GET
     /// api.example.com/v1/*`, `*.example.com/*`. `/game/*` matches `/game` and everything below it, `*` alone matches
     /// everything. The most specific pattern that matches a request gets it: host before path, exact before parameter
     /// before wildcard, with a method before without.
     #[schemars(required)]
     pub routes: Option<BTreeMap<String, Option<Route>>>,
+}
+
+/// Who leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Leader {
+    /// The document's file.
+    #[default]
+    File,
+    /// What was applied last.
+    Api,
 }
 
 /// What holds for all routes.

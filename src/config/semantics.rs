@@ -51,7 +51,9 @@ pub(super) fn check(
         plugins: plugins.into_checked(),
         key_sets: key_sets::check(document, environment, report),
         named_secrets: settings::named_secrets(document, report),
-        plugin_cache: settings::plugin_cache(document, environment),
+        plugin_cache: settings::kept_in(document.plugin_cache.as_deref(), environment),
+        leader: document.source.unwrap_or_default(),
+        history: settings::kept_in(document.history.as_deref(), environment),
         routes,
         secrets,
     }

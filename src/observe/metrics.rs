@@ -122,6 +122,10 @@ pub struct WorkerMetrics {
     pub handshakes: HandshakeMetrics,
     /// Backend connections that wait for their next request.
     pub idle_backend_connections: Number,
+    /// Requests that were answered.
+    pub answered: Number,
+    /// Those of them with a status of 500 or more.
+    pub failed: Number,
     /// Requests that no route matched or that were refused before matching.
     pub unrouted: RouteMetrics,
     /// Attempts at backends beyond the first.

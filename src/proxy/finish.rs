@@ -101,6 +101,8 @@ impl Finish {
         let metrics = &self.worker.metrics;
         let route = self.route.map_or(&metrics.unrouted, |route| &*self.view.routes[route]);
         route.answered(self.status.as_u16(), duration);
+        metrics.answered.add(1);
+        metrics.failed.add(u64::from(self.status.is_server_error()));
         if let Some(reason) = self.reason {
             metrics.answered_itself(reason.code());
         }

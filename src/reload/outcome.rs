@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::SourceError;
-use crate::config::Diagnostic;
+use crate::config::{Diagnostic, Differences};
 
 /// Told to whoever asked for the reload, over the admin API as JSON.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +28,15 @@ pub enum Outcome {
         /// All that is wrong with the document.
         diagnostics: Vec<Diagnostic>,
     },
+    /// The running revision is not the one that the change was for, and stays.
+    Conflict {
+        /// The one that it was for.
+        expected: u64,
+        /// The running one.
+        revision: u64,
+        /// In what they differ, as far as the former is remembered. Secrets are not shown.
+        since: Differences,
+    },
     /// The change could not be tried and the running snapshot stays.
     Failed {
         /// Why.
@@ -47,6 +56,9 @@ pub struct Report {
     #[serde(default)]
     pub diagnostics: Vec<Diagnostic>,
     pub message: Option<String>,
+    pub expected: Option<u64>,
+    #[serde(default)]
+    pub since: Differences,
 }
 
 impl Outcome {
@@ -59,6 +71,9 @@ impl Outcome {
         match self {
             Self::Rejected { diagnostics } => diagnostics.iter().map(ToString::to_string).collect(),
             Self::Failed { message } => vec![message.clone()],
+            Self::Conflict { expected, revision, .. } => {
+                vec![format!("the change is for revision {expected}, and revision {revision} is running")]
+            }
             Self::Applied { .. } | Self::Unchanged { .. } => Vec::new(),
         }
     }

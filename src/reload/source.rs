@@ -37,12 +37,19 @@ pub enum SourceError {
 
 /// Reads and checks a document. Blocks.
 pub fn load(path: &Path) -> Result<Loaded, SourceError> {
-    let unreadable = |error: std::io::Error| {
-        SourceError::Unreadable(format!("cannot read the document {}: {error}", path.display()))
-    };
-    let bytes = read_bounded(path, LARGEST_DOCUMENT).map_err(unreadable)?;
-    let path = fs::canonicalize(path).map_err(unreadable)?;
+    check(&read(path)?, path)
+}
+
+/// Reads a document. Blocks.
+pub(super) fn read(path: &Path) -> Result<String, SourceError> {
+    let bytes = read_bounded(path, LARGEST_DOCUMENT).map_err(|error| unreadable(path, &error))?;
     let text = config::text(&bytes).map_err(|error| SourceError::Rejected(vec![error]))?;
+    Ok(text.to_owned())
+}
+
+/// Checks a document that stands, or could stand, in this file. Blocks.
+pub fn check(text: &str, path: &Path) -> Result<Loaded, SourceError> {
+    let path = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
     let names = shipped::names();
     let environment = Environment {
         shipped: &names,
@@ -51,6 +58,10 @@ pub fn load(path: &Path) -> Result<Loaded, SourceError> {
     };
     let (checked, warnings) = config::check(text, &environment).map_err(SourceError::Rejected)?;
     Ok(Loaded { text: text.into(), checked: Arc::new(checked), warnings })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> SourceError {
+    SourceError::Unreadable(format!("cannot read the document {}: {error}", path.display()))
 }
 
 impl Loaded {

@@ -33,9 +33,9 @@ pub(super) fn attach(
     problems: &mut Vec<Problem>,
 ) -> Attached {
     engine.keep_compiled(match &checked.plugin_cache {
-        config::PluginCache::Default => CacheFolder::Default,
-        config::PluginCache::Off => CacheFolder::Off,
-        config::PluginCache::Folder(path) => CacheFolder::At(path.clone()),
+        config::KeptIn::Default => CacheFolder::Default,
+        config::KeptIn::Off => CacheFolder::Off,
+        config::KeptIn::Folder(path) => CacheFolder::At(path.clone()),
     });
     let running = previous.map_or(&[][..], |previous| &previous.attachments);
     let key_sets = key_sets::live(&checked.key_sets, &checked.secrets, problems);

@@ -4,6 +4,7 @@
 
 mod check;
 mod clients;
+mod control;
 mod http;
 mod matrix;
 mod observe;

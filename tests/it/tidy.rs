@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Which modules each module may name beside itself. What travels with a request only points forward, nothing of it
 /// knows the document, and the floor knows nobody above it.
-const MAY_NAME: [(&str, &[&str]); 19] = [
+const MAY_NAME: [(&str, &[&str]); 20] = [
     // floor
     ("base", &[]),
     ("message", &["base"]),
@@ -22,6 +22,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     ("worker", &["base", "observe", "proxy", "upstream", "listener"]),
     // control plane
     ("config", &["base", "route"]),
+    ("revision", &["base"]),
     (
         "snapshot",
         &[
@@ -40,9 +41,27 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     ),
     (
         "reload",
-        &["base", "message", "plugin", "proxy", "protocol", "listener", "worker", "config", "snapshot"],
+        &[
+            "base", "message", "observe", "plugin", "upstream", "proxy", "protocol", "listener", "worker",
+            "config", "snapshot", "revision",
+        ],
     ),
-    ("admin", &["base", "observe", "capability", "plugin", "upstream", "proxy", "reload"]),
+    (
+        "admin",
+        &[
+            "base",
+            "message",
+            "observe",
+            "capability",
+            "plugin",
+            "upstream",
+            "proxy",
+            "listener",
+            "config",
+            "revision",
+            "reload",
+        ],
+    ),
     (
         "app",
         &[

@@ -8,7 +8,7 @@ use super::written::{self, Document, DurationText, SizeText};
 use super::{Environment, amounts, names};
 use crate::base::network::{IpNetwork, IpNetworkError};
 use crate::base::units::ByteSize;
-use crate::config::checked::{AccessLog, HttpSettings, Limits, NamedSecrets, PluginCache, Timeouts};
+use crate::config::checked::{AccessLog, HttpSettings, KeptIn, Limits, NamedSecrets, Timeouts};
 use crate::config::path::Path;
 use crate::config::report::Report;
 
@@ -106,11 +106,11 @@ pub(super) fn access_log(document: &Document, environment: &Environment<'_>) -> 
     }
 }
 
-pub(super) fn plugin_cache(document: &Document, environment: &Environment<'_>) -> PluginCache {
-    match document.plugin_cache.as_deref() {
-        None => PluginCache::Default,
-        Some("off") => PluginCache::Off,
-        Some(path) => PluginCache::Folder(environment.directory.join(path)),
+pub(super) fn kept_in(written: Option<&str>, environment: &Environment<'_>) -> KeptIn {
+    match written {
+        None => KeptIn::Default,
+        Some("off") => KeptIn::Off,
+        Some(path) => KeptIn::Folder(environment.directory.join(path)),
     }
 }
 

@@ -64,7 +64,7 @@ const fn case(
 }
 
 #[rustfmt::skip]
-const CASES: [Case; 141] = [
+const CASES: [Case; 143] = [
     case("$schema", "/$schema", r#""x""#, "1",
         "expected a string, found `1`"),
     case("root", "/root", r#""[::1]:0""#, r#""127.0.0.1""#,
@@ -275,6 +275,10 @@ const CASES: [Case; 141] = [
         "`secret` beside `pem`: a key set has one of `jwks_url`, `discovery_url`, `jwks_file`, `jwks`, `pem` or `secret`"),
     case("secrets", "/secrets", r#"{"token": "a", "other": "b"}"#, r#"{"token": "a", "a b": "c"}"#,
         "expected a name of 1 to 64 letters, digits, `_`, `-` and `.`, found `a b`"),
+    case("source", "/source", r#""file""#, r#""git""#,
+        "expected `file` or `api`, found `git`"),
+    case("history", "/history", r#""off""#, r#""""#,
+        "expected a string that is not empty, found an empty string"),
     case("plugin_cache", "/plugin_cache", r#""off""#, r#""""#,
         "expected a string that is not empty, found an empty string"),
     case("Http.plugins", "/http/plugins", r#"["headers"]"#, r#"["header"]"#,

@@ -49,7 +49,7 @@ fn a_reference_to_nothing_is_an_error() {
         let document = json!({"root": ":80", "access_log": reference, "routes": {}}).to_string();
         let errors = check_with(&document, "", folder.path()).unwrap_err();
         let errors = errors.replace(&folder.path().display().to_string(), "FOLDER");
-        assert_eq!(errors, format!("error at /access_log, line 1, column 15: {expected}"));
+        assert_eq!(errors, format!("error at /access_log, line 1, column 28: {expected}"));
     };
     check("$env:OTHER", "environment variable `OTHER` is not set");
     check("$env:", "expected the name of a variable behind `$env:`");

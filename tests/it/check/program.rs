@@ -56,6 +56,7 @@ impl Program {
     fn start_into(mut command: Command, stdout: impl FnOnce(File) -> Stdio) -> Self {
         let output = TempDir::new().expect("a temporary folder");
         let file = |name: &str| File::create(output.path().join(name)).expect("it can be written to");
+        command.env_remove("STATE_DIRECTORY").env("XDG_STATE_HOME", output.path());
         command.stdin(Stdio::null()).stdout(stdout(file("stdout"))).stderr(file("stderr"));
         Self { child: command.spawn().expect("the binary starts"), output }
     }

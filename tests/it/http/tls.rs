@@ -133,7 +133,7 @@ async fn certificates_are_chosen_by_name() {
         let error = shown(name).await.expect_err("the first certificate is shown");
         assert!(error.to_string().contains("first.example"), "{name}: {error}");
     }
-    let (_, status) = gateway.admin("GET", "/status").await;
+    let (_, status) = gateway.admin("GET", "/v1/status").await;
     let status: Value = serde_json::from_str(&status).expect("JSON");
     assert_eq!(status["certificates"][1]["names"], json!(["*.b.example", "b.example"]), "{status}");
     let exact =

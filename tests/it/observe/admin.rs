@@ -37,11 +37,11 @@ async fn the_admin_address_is_for_looking() {
     let metrics = ask(address, Method::GET, "/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     Page::read(metrics.text());
-    let status = ask(address, Method::GET, "/status").await;
+    let status = ask(address, Method::GET, "/v1/status").await;
     assert_eq!((status.status.as_u16(), &status.json()["revision"]), (200, &json!(1)));
     assert_eq!(ask(address, Method::GET, "/none").await.status, 404);
     assert_eq!(ask(address, Method::POST, "/metrics").await.status, 405);
-    assert_eq!(ask(address, Method::DELETE, "/status").await.status, 405);
+    assert_eq!(ask(address, Method::DELETE, "/v1/status").await.status, 405);
     assert_eq!(gateway.access_log().len(), 0, "nobody's request");
 }
 
@@ -51,11 +51,12 @@ async fn nothing_is_changed_over_the_admin_address() {
     let (gateway, address) = start(&backend).await;
     gateway.write(document(json!({ "/other": { "backends": [backend.host()] } })));
     for method in [Method::POST, Method::GET, Method::PUT] {
-        let answer = ask(address, method, "/reload").await;
-        assert_eq!(answer.status, 403);
-        assert!(answer.text().contains("socket"), "what to do instead: {}", answer.text());
+        let answer = ask(address, method.clone(), "/v1/reload").await;
+        let status = answer.status.as_u16();
+        assert!(status == 403 || (status == 405 && method != Method::POST), "{method}: {status}");
+        assert!(status == 405 || answer.text().contains("socket"), "what to do instead: {}", answer.text());
     }
-    for path in ["//reload", "/reload?x", "/reload/", "/%72eload"] {
+    for path in ["/v1//reload", "/v1/reload?x", "/v1/reload/", "/v1/%72eload"] {
         let status = ask(address, Method::POST, path).await.status.as_u16();
         assert!([403, 404, 405].contains(&status), "{path}: {status}");
     }
@@ -67,11 +68,11 @@ async fn the_admin_socket_is_for_its_owner() {
     let (gateway, _) = start(&backend).await;
     let metadata = std::fs::metadata(&gateway.app().socket).expect("it is there");
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
-    let (status, body) = gateway.admin("POST", "/reload").await;
+    let (status, body) = gateway.admin("POST", "/v1/reload").await;
     assert_eq!((status, body.trim_end()), (200, r#"{"outcome":"unchanged","revision":1}"#));
-    assert_eq!(gateway.admin("GET", "/reload").await.0, 405);
+    assert_eq!(gateway.admin("GET", "/v1/reload").await.0, 405);
     gateway.write(json!({ "routes": 1 }));
-    let (status, body) = gateway.admin("POST", "/reload").await;
+    let (status, body) = gateway.admin("POST", "/v1/reload").await;
     assert_eq!(status, 422);
     assert!(body.contains(r#""outcome":"rejected""#) && body.contains(r#""pointer":"/routes""#), "{body}");
 }

@@ -130,7 +130,7 @@ async fn circuit_breaker_opens_for_all_workers() {
         assert!(refused.headers.contains_key("retry-after"));
     }
     assert_eq!(backend.requests(), 3, "the backend is left alone");
-    let (_, status) = gateway.admin("GET", "/status").await;
+    let (_, status) = gateway.admin("GET", "/v1/status").await;
     let status: Value = serde_json::from_str(&status).expect("JSON");
     assert_eq!(status["breakers"][0]["state"], "open", "{status}");
 }
@@ -162,20 +162,21 @@ async fn circuit_breaker_is_opened_and_closed_by_the_operator() {
     let gateway = Gateway::start(document(routes)).await;
     assert_eq!(ask(&gateway, "/a").await.status, 200);
     let force =
-        async |action: &str| gateway.admin("POST", &format!("/breaker?name=/a&action={action}")).await.0;
+        async |action: &str| gateway.admin("POST", &format!("/v1/breakers?name=/a&action={action}")).await.0;
     assert_eq!(force("open").await, 200);
     assert_eq!(ask(&gateway, "/a").await.status, 503);
     assert_eq!(force("reset").await, 200);
     assert_eq!(ask(&gateway, "/a").await.status, 200);
-    assert_eq!(gateway.admin("POST", "/breaker?name=/none&action=open").await.0, 404);
-    let by_name =
-        async |action: &str| gateway.admin("POST", &format!("/breaker?name=mine&action={action}")).await.0;
+    assert_eq!(gateway.admin("POST", "/v1/breakers?name=/none&action=open").await.0, 404);
+    let by_name = async |action: &str| {
+        gateway.admin("POST", &format!("/v1/breakers?name=mine&action={action}")).await.0
+    };
     assert_eq!(by_name("open").await, 200);
     assert_eq!(ask(&gateway, "/b").await.status, 503, "before it has met a request");
     assert_eq!(by_name("reset").await, 200);
     assert_eq!(ask(&gateway, "/b").await.status, 200);
-    assert_eq!(gateway.admin("POST", "/breaker?name=/a&action=burn").await.0, 400);
-    assert_eq!(gateway.admin("GET", "/breaker?name=/a&action=open").await.0, 405);
+    assert_eq!(gateway.admin("POST", "/v1/breakers?name=/a&action=burn").await.0, 400);
+    assert_eq!(gateway.admin("GET", "/v1/breakers?name=/a&action=open").await.0, 405);
 }
 
 #[tokio::test]

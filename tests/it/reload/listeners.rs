@@ -199,7 +199,7 @@ async fn what_needs_a_new_start_is_told() {
         panic!("the rest of it is applied")
     };
     let pointers: Vec<_> = warnings.iter().map(|warning| warning.pointer.as_str()).collect();
-    assert_eq!(pointers, ["/admin", "/workers"], "in the order of the text");
+    assert_eq!(pointers, ["/workers", "/admin"], "in the order of the text");
     assert_eq!(served(gateway.address()).await, 2);
 }
 

@@ -120,9 +120,18 @@ impl Gateway {
 
     /// Status and body of an answer on the admin socket.
     pub async fn admin(&self, method: &str, path: &str) -> (u16, String) {
+        self.admin_with(method, path, "", "").await
+    }
+
+    /// The same, for a request with more fields, each with its line's end, and a body.
+    pub async fn admin_with(&self, method: &str, path: &str, fields: &str, body: &str) -> (u16, String) {
         let asking = async {
             let mut socket = UnixStream::connect(&self.app.socket).await.expect("the admin socket");
-            let request = format!("{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+            let length = body.len();
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\ncontent-length: {length}\r\n\
+                 {fields}\r\n{body}"
+            );
             socket.write_all(request.as_bytes()).await.expect("the admin socket takes requests");
             let mut answer = String::new();
             socket.read_to_string(&mut answer).await.expect("a text");
@@ -149,6 +158,7 @@ fn write(folder: &Path, mut document: Value) -> PathBuf {
     // Shared by all tests: what one has compiled is there for the next.
     fields.entry("plugin_cache").or_insert(json!(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")));
     fields.entry("access_log").or_insert(json!(folder.join("access.log")));
+    fields.entry("history").or_insert(json!("off"));
     let admin = fields.entry("admin").or_insert(json!({}));
     if let Some(admin) = admin.as_object_mut() {
         admin.entry("socket").or_insert(json!(folder.join("admin.sock")));

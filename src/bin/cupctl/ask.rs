@@ -1,0 +1,122 @@
+//! Requests to the admin API.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::header::{HOST, IF_MATCH};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+/// A gateway that can be asked.
+pub struct Gateway {
+    pub socket: PathBuf,
+}
+
+/// What it has answered.
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Bytes,
+}
+
+/// A request, of which most have no more than a path.
+pub struct Question<'a> {
+    method: Method,
+    path: String,
+    if_match: Option<u64>,
+    body: &'a [u8],
+}
+
+impl<'a> Question<'a> {
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), if_match: None, body: &[] }
+    }
+
+    pub fn post(path: impl Into<String>) -> Self {
+        Self { method: Method::POST, ..Self::get(path) }
+    }
+
+    /// With these parameters, those of them that have a value.
+    pub fn with<'v>(mut self, parameters: impl IntoIterator<Item = (&'v str, Option<String>)>) -> Self {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in parameters {
+            if let Some(value) = value {
+                query.append_pair(name, &value);
+            }
+        }
+        let query = query.finish();
+        if !query.is_empty() {
+            self.path = format!("{}?{query}", self.path);
+        }
+        self
+    }
+
+    /// Only if this is the running revision.
+    pub fn if_match(self, revision: Option<u64>) -> Self {
+        Self { if_match: revision, ..self }
+    }
+
+    pub fn body(self, body: &'a [u8]) -> Self {
+        Self { body, ..self }
+    }
+}
+
+impl Gateway {
+    /// Sends a request and reads the answer to its end.
+    pub fn ask(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(exchange(&self.socket, question))
+    }
+
+    /// The same, for an answer that is to be read further.
+    pub fn read<T: DeserializeOwned>(&self, question: &Question<'_>) -> anyhow::Result<T> {
+        self.ask(question)?.read()
+    }
+}
+
+impl Answer {
+    /// What a good answer says, or what the gateway has against the request.
+    pub fn read<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        if !self.status.is_success() {
+            anyhow::bail!("{}", self.complaint());
+        }
+        serde_json::from_slice(&self.body).context("the gateway's answer cannot be read")
+    }
+
+    /// The message of an answer that is not good.
+    pub fn complaint(&self) -> String {
+        let said: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        match said["message"].as_str() {
+            Some(message) => message.to_owned(),
+            None => format!("the gateway answered with {}: {}", self.status, self.text().trim()),
+        }
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+async fn exchange(socket: &Path, question: &Question<'_>) -> anyhow::Result<Answer> {
+    let stream = UnixStream::connect(socket).await.with_context(|| {
+        format!("no gateway answers on {} (--socket names another one)", socket.display())
+    })?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    #[expect(clippy::disallowed_methods, reason = "it is aborted below")]
+    let connection = tokio::spawn(connection);
+    let mut request =
+        Request::builder().method(&question.method).uri(&question.path).header(HOST, "cloud-cup");
+    if let Some(revision) = question.if_match {
+        request = request.header(IF_MATCH, format!("\"{revision}\""));
+    }
+    let body = Full::new(Bytes::copy_from_slice(question.body));
+    let response = sender.send_request(request.body(body)?).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    drop(sender);
+    connection.abort();
+    Ok(Answer { status, body })
+}

@@ -1,0 +1,45 @@
+//! Replacing the document's file, in one step.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A new content of a file, written beside it. Unless it is put in place, dropping it leaves everything as it was.
+#[derive(Debug)]
+pub(super) struct Staged {
+    written: PathBuf,
+    target: PathBuf,
+}
+
+impl Staged {
+    /// Writes the new content of a file, to the disk and with the file's own permissions. Where the file is a link, what
+    /// it leads to is replaced. Blocks.
+    pub fn write(path: &Path, text: &str) -> io::Result<Self> {
+        let target = fs::canonicalize(path)?;
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.new", std::process::id()));
+        let staged = Self { written: target.with_file_name(name), target };
+        let permissions = fs::metadata(&staged.target)?.permissions();
+        let mut file = File::create(&staged.written)?;
+        file.set_permissions(permissions)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        Ok(staged)
+    }
+
+    /// Puts it in place.
+    pub fn commit(self) -> io::Result<()> {
+        fs::rename(&self.written, &self.target)?;
+        match self.target.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // After a commit it is not there any more.
+        let _ = fs::remove_file(&self.written);
+    }
+}
