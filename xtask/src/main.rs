@@ -2,7 +2,7 @@
 //!
 //! Everything that a build needs beyond `cargo build` is here and nowhere else, so that a fresh clone, a developer and
 //! CI do the same: the guests need a WebAssembly toolchain, the gateway ships components that are built from them, the
-//! tests need the guests, and the benchmark needs the proxies that it compares.
+//! tests need the guests, fuzzing needs the gateway with counters, and the benchmark the proxies that it compares.
 
 #![allow(
     clippy::disallowed_methods,
@@ -14,6 +14,7 @@
 mod bench;
 mod components;
 mod dist;
+mod fuzz;
 mod guests;
 mod test;
 mod toolchain;
@@ -33,6 +34,8 @@ enum Command {
     Plugins,
     /// Build the guests, then run every test
     Test(test::Arguments),
+    /// Look for inputs that break what fuzz/ states
+    Fuzz(fuzz::Arguments),
     /// Measure the gateway beside the proxies found on this machine
     Bench(bench::Options),
     /// The backend of the benchmark
@@ -59,6 +62,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Guests => guests::build_and_list()?,
         Command::Plugins => dist::write()?,
         Command::Test(arguments) => return test::run(&arguments),
+        Command::Fuzz(arguments) => return fuzz::run(&arguments),
         Command::Bench(options) => bench::run(&options)?,
         Command::BenchBackend { port_file } => bench::backend::serve(&port_file)?,
     }
