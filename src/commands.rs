@@ -4,10 +4,15 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use http::Request;
+
+use crate::config::AccessLog;
 use crate::plugin::PluginEngine;
+use crate::proxy::{self, Explanation};
 use crate::reload::{SourceError, load};
-use crate::snapshot;
+use crate::snapshot::{self, Running};
 
 /// Checks a document with its plugins and says all that is wrong with it. 0 when it is good, 1 when it is rejected, 2
 /// when it cannot be read.
@@ -31,6 +36,19 @@ pub fn check(file: &Path) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// What would become of a request if this document were served.
+pub fn explain(file: &Path, request: Request<()>) -> Result<Explanation, SourceError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| SourceError::Unreadable(format!("no runtime: {error}")))?;
+    let _entered = runtime.enter();
+    let mut loaded = load(file)?;
+    // Nothing is written for a look.
+    Arc::make_mut(&mut loaded.checked).access_log = AccessLog::Off;
+    let built = snapshot::build(&loaded.checked, &PluginEngine::default(), Running::default(), 0);
+    let built = built.map_err(|problems| loaded.reject(&problems))?;
+    Ok(proxy::explain(&built.snapshot, request))
 }
 
 fn try_check(file: &Path) -> Result<Vec<String>, SourceError> {

@@ -4,6 +4,7 @@
 //! way takes a lock that another worker can hold.
 
 mod connection;
+mod explain;
 mod failure;
 mod finish;
 mod forward;
@@ -16,6 +17,7 @@ mod tunnel;
 mod view;
 
 pub use connection::{Connection, Interim};
+pub use explain::{Explanation, explain, question};
 pub use failure::{Failure, Reason};
 pub use finish::ResponseBody;
 pub use grpc_web::GrpcWeb;

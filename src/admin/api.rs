@@ -17,6 +17,7 @@ use super::capabilities::BreakerAction;
 use super::server::{Access, Admin, Caller};
 use super::serving::{ListenerStatus, RouteStatus};
 use crate::config::{self, Differences, edit};
+use crate::proxy::Explanation;
 use crate::reload::{Ask, Change, Edit, Outcome};
 use crate::revision::Revision;
 
@@ -38,6 +39,7 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/confirm", post(confirm))
         .route("/v1/rollback", post(rollback))
+        .route("/v1/explain", post(explain))
         .route("/v1/routes", get(routes))
         .route("/v1/listeners", get(listeners))
         .route("/v1/revisions", get(revisions))
@@ -119,6 +121,31 @@ async fn ready(State(admin): State<Admin>) -> Response {
 
 async fn status(State(admin): State<Admin>) -> Result<Json<super::Status>, Refusal> {
     blocking(move || Json(admin.sources.status())).await
+}
+
+/// A request that is to be explained.
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default = "Asked::usual_method")]
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+}
+
+impl Asked {
+    fn usual_method() -> String {
+        "GET".to_owned()
+    }
+}
+
+async fn explain(State(admin): State<Admin>, body: Bytes) -> Result<Json<Explanation>, Refusal> {
+    let unfit = |error: &dyn std::fmt::Display| Refusal::new(StatusCode::BAD_REQUEST, error.to_string());
+    let asked: Asked = serde_json::from_slice(&body).map_err(|error| unfit(&error))?;
+    let request = crate::proxy::question(&asked.method, &asked.url, &asked.headers);
+    let request = request.map_err(|error| unfit(&error))?;
+    let current = admin.sources.current.load_full();
+    blocking(move || Json(crate::proxy::explain(&current, request))).await
 }
 
 async fn routes(State(admin): State<Admin>) -> Json<Vec<RouteStatus>> {

@@ -345,13 +345,24 @@ impl Chain {
 fn holds(condition: &Condition, exchange: &mut Place) -> bool {
     let exchange = exchange.as_mut().expect("it lies in its place between calls");
     exchange.complete_headers();
-    condition.holds(&Subject {
+    condition.holds(&subject(exchange))
+}
+
+fn subject(exchange: &Exchange) -> Subject<'_> {
+    Subject {
         method: &exchange.method,
         path: exchange.path(),
         query: exchange.uri.query(),
         headers: &exchange.headers,
         attributes: &exchange.attributes,
-    })
+    }
+}
+
+impl Link {
+    /// Whether its plugin sees a request as it is, with all its headers.
+    pub fn sees(&self, exchange: &Exchange) -> bool {
+        self.when.as_ref().is_none_or(|when| when.holds(&subject(exchange)))
+    }
 }
 
 /// A call that may wait, counted.

@@ -20,7 +20,7 @@ use crate::message::grpc::is_grpc;
 use crate::message::{Body, BodyError, Client, Exchange, Request, ResponseHead, Upgrade};
 use crate::observe::metrics::WorkerMetrics;
 use crate::plugin::{ChainEnd, Origin};
-use crate::route::Lookup;
+use crate::route::{Lookup, Pattern};
 use crate::upstream::{Health, Pools};
 
 /// The exchange lies in [`Finish`] while others work on it.
@@ -94,7 +94,11 @@ impl Proxy {
         if let Some(failure) = redirect_to_https(&exchange) {
             return fail(finish, exchange, &failure);
         }
-        let rule = match find_rule(&view.snapshot, &mut exchange, &mut finish) {
+        let found = find_route(&view.snapshot, &exchange).and_then(|(index, pattern)| {
+            finish.route = Some(index);
+            find_rule(&view.snapshot, index, pattern, &mut exchange)
+        });
+        let rule = match found {
             Ok(rule) => rule,
             Err(failure) => return fail(finish, exchange, &failure),
         };
@@ -203,31 +207,36 @@ fn redirect_to_https(exchange: &Exchange) -> Option<Failure> {
     Some(failure)
 }
 
-/// Step 3: the route, and in it the first rule whose conditions hold.
-fn find_rule<'a>(
+/// Step 3: the route.
+pub(super) fn find_route<'a>(
     snapshot: &'a Snapshot,
-    exchange: &mut Exchange,
-    finish: &mut Finish,
-) -> Result<&'a Rule, Failure> {
-    let none = || Failure::new(Reason::NoRoute, "no route matches this request");
-    let (pattern, index) = match snapshot.table.find(&exchange.method, exchange.host_name(), exchange.path())
-    {
-        Lookup::Found { pattern, value } => (pattern, *value),
-        Lookup::NotFound => return Err(none()),
+    exchange: &Exchange,
+) -> Result<(usize, &'a Pattern), Failure> {
+    match snapshot.table.find(&exchange.method, exchange.host_name(), exchange.path()) {
+        Lookup::Found { pattern, value } => Ok((*value, pattern)),
+        Lookup::NotFound => Err(no_route()),
         Lookup::MethodNotAllowed(methods) => {
             let allow = methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
             let mut failure = Failure::new(Reason::MethodNotAllowed, "the route does not allow this method");
             failure.field = Some(Box::new((header::ALLOW, field_value(allow))));
-            return Err(failure);
+            Err(failure)
         }
-    };
+    }
+}
+
+/// And in it the first rule whose conditions hold.
+pub(super) fn find_rule<'a>(
+    snapshot: &'a Snapshot,
+    index: usize,
+    pattern: &Pattern,
+    exchange: &mut Exchange,
+) -> Result<&'a Rule, Failure> {
     let route = &snapshot.routes[index];
-    finish.route = Some(index);
     exchange.route = Some(Arc::clone(&route.pattern));
     if route.looks_at_headers() {
         exchange.complete_headers();
     }
-    let rule = route.rule(&exchange.headers, exchange.uri.query()).ok_or_else(none)?;
+    let rule = route.rule(&exchange.headers, exchange.uri.query()).ok_or_else(no_route)?;
     if !rule.plugins.is_empty() {
         let path = exchange.uri.path();
         let values = pattern.parameters(path).map(|(name, range)| (name.into(), path[range].to_owned()));
@@ -235,6 +244,10 @@ fn find_rule<'a>(
         exchange.backends = Some(snapshot.clusters[rule.cluster].hosts());
     }
     Ok(rule)
+}
+
+fn no_route() -> Failure {
+    Failure::new(Reason::NoRoute, "no route matches this request")
 }
 
 /// The answer of a backend, where it comes before the client gives up.

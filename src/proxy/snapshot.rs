@@ -150,13 +150,25 @@ impl Route {
 
 impl Conditions {
     fn hold(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
-        let has_header = |(name, value): &(HeaderName, HeaderValue)| {
-            headers.get_all(name).iter().any(|candidate| candidate == value)
-        };
-        let has_parameter = |(name, value): &(String, String)| {
-            let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-            parameters.any(|(key, candidate)| key == *name && candidate == *value)
-        };
-        self.headers.iter().all(has_header) && self.query.iter().all(has_parameter)
+        self.headers.iter().all(|header| has_header(headers, header))
+            && self.query.iter().all(|parameter| has_parameter(query, parameter))
     }
+
+    /// What they ask for and a request has not, for people.
+    pub(super) fn missing(&self, headers: &HeaderMap, query: Option<&str>) -> Vec<String> {
+        let fields = self.headers.iter().filter(|header| !has_header(headers, header));
+        let fields =
+            fields.map(|(name, value)| format!("header `{name}: {}`", value.to_str().unwrap_or("...")));
+        let parameters = self.query.iter().filter(|parameter| !has_parameter(query, parameter));
+        fields.chain(parameters.map(|(name, value)| format!("query `{name}={value}`"))).collect()
+    }
+}
+
+fn has_header(headers: &HeaderMap, (name, value): &(HeaderName, HeaderValue)) -> bool {
+    headers.get_all(name).iter().any(|candidate| candidate == value)
+}
+
+fn has_parameter(query: Option<&str>, (name, value): &(String, String)) -> bool {
+    let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    parameters.any(|(key, candidate)| key == *name && candidate == *value)
 }

@@ -76,6 +76,16 @@ impl<T> Table<T> {
         }
     }
 
+    /// All patterns that match host and path, the most specific first, whatever their methods.
+    pub fn matching(&self, host: &str, path: &str) -> Vec<(&Pattern, &T)> {
+        let mut matching = Vec::new();
+        let _: ControlFlow<()> = self.walk(host, path, |entries| {
+            matching.extend(entries.iter().map(|entry| (&entry.pattern, &entry.value)));
+            ControlFlow::Continue(())
+        });
+        matching
+    }
+
     /// The answer when no pattern allows the method: a second walk, which only such a request pays for.
     #[cold]
     fn refuse(&self, host: &str, path: &str) -> Lookup<'_, T> {

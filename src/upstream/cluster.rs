@@ -149,6 +149,17 @@ impl Cluster {
         self.rotation.store(Arc::new(schedule(&weights)));
     }
 
+    /// The member that has the next turn, which it does not take.
+    pub fn next(&self) -> Option<&Member> {
+        let rotation = self.rotation.load();
+        let length = u64::try_from(rotation.len()).ok().filter(|length| *length > 0)?;
+        let position = self.position.load(Relaxed);
+        let mut turns = (0..length).map(|offset| rotation[(position.wrapping_add(offset) % length) as usize]);
+        turns.find_map(|index| {
+            Some(&self.members[index as usize]).filter(|member| member.endpoint.is_healthy())
+        })
+    }
+
     /// Takes the next turn, passing over the endpoints in `tried` and those that were ejected a moment ago.
     pub fn pick(&self, tried: &[EndpointId]) -> Pick {
         let rotation = self.rotation.load();

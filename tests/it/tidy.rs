@@ -69,7 +69,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
             "admin",
         ],
     ),
-    ("commands", &["plugin", "config", "snapshot", "reload"]),
+    ("commands", &["plugin", "proxy", "config", "snapshot", "reload"]),
     ("demo", &["app", "reload"]),
     ("workbench", &["base", "message", "capability", "plugin", "proxy", "config", "snapshot"]),
 ];

@@ -4,6 +4,7 @@
 
 mod ask;
 mod change;
+mod explain;
 mod say;
 mod show;
 
@@ -84,6 +85,20 @@ enum Command {
         revision: Option<u64>,
         #[command(flatten)]
         why: Why,
+    },
+    /// Tell what would become of a request, and why: exit code 0 when it goes to a backend, 1 when the gateway answers it
+    /// itself, 2 when it cannot be told.
+    Explain {
+        /// The method.
+        method: String,
+        /// The URL; without a scheme it is one of `http`.
+        url: String,
+        /// A header of the request, `name: value`.
+        #[arg(long, short = 'H', value_name = "HEADER")]
+        header: Vec<String>,
+        /// Ask a document instead of a running gateway.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
     },
     /// Show what the gateway serves and how its backends are.
     Status,
@@ -211,6 +226,9 @@ fn main() -> ExitCode {
             let revision = revision.map(|revision| revision.to_string());
             let parameters = [("revision", revision), ("message", why.message.clone())];
             change::change(&gateway, Question::post("/v1/rollback").with(parameters), &why, output)
+        }
+        Command::Explain { method, url, header, file } => {
+            told(explain::explain(&gateway, &method, &url, &header, file.as_deref(), output))
         }
         Command::History => told(change::history(&gateway, output)),
         Command::Diff { from, to } => change::diff(&gateway, from, to, output).unwrap_or_else(|error| {

@@ -1,0 +1,192 @@
+//! What would become of a request, and why: by the very steps that serve it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use serde::{Deserialize, Serialize};
+
+use super::handle::{find_route, find_rule};
+use super::{Connection, Failure, Snapshot, normalise};
+use crate::message::tls::{CertificateNames, TlsSession};
+use crate::message::{Entrance, Exchange};
+
+/// What is answered by the gateway itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The status.
+    pub status: u16,
+    /// The stable code.
+    pub code: String,
+    /// What a person reads.
+    pub message: String,
+}
+
+/// A pattern that matches the request's host and path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatternVerdict {
+    /// As the document has it.
+    pub pattern: String,
+    /// `chosen`, `other-method`, or `less-specific` than the one that is chosen.
+    pub verdict: String,
+}
+
+/// A rule of the pattern that is chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleVerdict {
+    /// Its place in the route's list.
+    pub index: usize,
+    /// `chosen`, `behind-it`, or `no-match`.
+    pub verdict: String,
+    /// What it asks for and the request has not.
+    pub missing: Vec<String>,
+}
+
+/// A plugin of the rule that is chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginVerdict {
+    /// Its name in the document.
+    pub name: String,
+    /// Whether its condition (`when`) holds for the request as it came; plugins before it may change that.
+    pub sees: bool,
+}
+
+/// A backend that the request could go to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendVerdict {
+    /// As the document has it.
+    pub host: String,
+    /// Whether it takes its turns.
+    pub healthy: bool,
+    /// Whether it has the next turn.
+    pub next: bool,
+}
+
+/// See the module. What comes behind an empty list or a none was not got to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Of the snapshot that was asked; 0 for a document that nobody serves.
+    pub revision: u64,
+    /// The host as it is matched.
+    pub host: String,
+    /// The path as it is matched and forwarded.
+    pub path: String,
+    /// The most specific first.
+    pub patterns: Vec<PatternVerdict>,
+    /// In order.
+    pub rules: Vec<RuleVerdict>,
+    /// In order.
+    pub plugins: Vec<PluginVerdict>,
+    /// Where it goes.
+    pub upstream: Option<String>,
+    /// Of the upstream.
+    pub backends: Vec<BackendVerdict>,
+    /// Why it goes nowhere.
+    pub refused: Option<Refused>,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        let (status, code) = (failure.reason.status().as_u16(), failure.reason.code().to_owned());
+        Self { status, code, message: failure.message }
+    }
+}
+
+/// A request to be explained. `url` is a whole one; without a scheme it is one of `http`.
+pub fn question(method: &str, url: &str, headers: &[(String, String)]) -> Result<Request<()>, String> {
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| format!("`{method}` is no method"))?;
+    let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let uri: Uri = whole.parse().map_err(|error| format!("`{url}` is no URL: {error}"))?;
+    let mut request = Request::new(());
+    for (name, value) in headers {
+        let field = name.parse::<HeaderName>().ok().zip(value.parse::<HeaderValue>().ok());
+        let (name, value) = field.ok_or_else(|| format!("`{name}: {value}` is no header"))?;
+        request.headers_mut().append(name, value);
+    }
+    (*request.method_mut(), *request.uri_mut()) = (method, uri);
+    Ok(request)
+}
+
+/// Explains a request whose target is a whole URI. Nothing is sent, and no turn is taken.
+pub fn explain(snapshot: &Snapshot, request: Request<()>) -> Explanation {
+    let mut told = Explanation { revision: snapshot.revision, ..Explanation::default() };
+    if let Err(failure) = go(snapshot, request, &mut told) {
+        told.refused = Some(failure.into());
+    }
+    told
+}
+
+fn go(snapshot: &Snapshot, request: Request<()>, told: &mut Explanation) -> Result<(), Failure> {
+    let connection = connection(request.uri());
+    let (mut head, ()) = request.into_parts();
+    head.version = Version::HTTP_11;
+    let normal = normalise(head, &connection, &snapshot.settings);
+    let mut exchange = normal.map_err(|(failure, _)| failure)?;
+    (told.host, told.path) = (exchange.host_name().to_owned(), exchange.path().to_owned());
+    told.patterns = patterns(snapshot, &exchange);
+    let (index, pattern) = find_route(snapshot, &exchange)?;
+    exchange.complete_headers();
+    let found = find_rule(snapshot, index, pattern, &mut exchange);
+    let rules = &snapshot.routes[index].rules;
+    let chosen =
+        found.as_ref().ok().and_then(|chosen| rules.iter().position(|rule| std::ptr::eq(rule, *chosen)));
+    let missing = |rule: &super::Rule| rule.conditions.missing(&exchange.headers, exchange.uri.query());
+    told.rules =
+        rules.iter().enumerate().map(|(index, rule)| rule_verdict(index, chosen, missing(rule))).collect();
+    let rule = found?;
+    let sees = |link: &crate::plugin::Link| PluginVerdict {
+        name: snapshot.attachments[link.slot].plugin.name.clone(),
+        sees: link.sees(&exchange),
+    };
+    told.plugins = rule.plugins.iter().map(sees).collect();
+    let cluster = &snapshot.clusters[rule.cluster];
+    let next = cluster.next().map(|member| member.endpoint.id);
+    let backend = |member: &crate::upstream::Member| BackendVerdict {
+        host: member.endpoint.host.clone(),
+        healthy: member.endpoint.is_healthy(),
+        next: Some(member.endpoint.id) == next,
+    };
+    told.upstream = Some(cluster.name().to_owned());
+    told.backends = cluster.members().iter().map(backend).collect();
+    Ok(())
+}
+
+/// A client of this machine, that asks for the host of the URI where it is for TLS.
+fn connection(uri: &Uri) -> Connection {
+    let name = uri.host().unwrap_or_default().to_ascii_lowercase();
+    let tls = (uri.scheme_str() == Some("https")).then(|| {
+        Arc::new(TlsSession {
+            version: "TLSv1.3",
+            cipher_suite: "",
+            server_name: Some(name.clone()),
+            certificate: Arc::new(CertificateNames(vec![name])),
+            client_certificate: None,
+        })
+    });
+    let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Connection::new(here(0), here(0), Arc::new(Entrance::default()), tls, Rc::default())
+}
+
+fn patterns(snapshot: &Snapshot, exchange: &Exchange) -> Vec<PatternVerdict> {
+    let mut is_chosen = true;
+    let matching = snapshot.table.matching(exchange.host_name(), exchange.path());
+    let verdict = |(pattern, index): (&crate::route::Pattern, &usize)| {
+        let verdict = match pattern.allows(&exchange.method) {
+            true if std::mem::take(&mut is_chosen) => "chosen",
+            true => "less-specific",
+            false => "other-method",
+        };
+        PatternVerdict { pattern: snapshot.routes[*index].pattern.to_string(), verdict: verdict.to_owned() }
+    };
+    matching.into_iter().map(verdict).collect()
+}
+
+fn rule_verdict(index: usize, chosen: Option<usize>, missing: Vec<String>) -> RuleVerdict {
+    let verdict = match chosen {
+        Some(chosen) if chosen == index => "chosen",
+        Some(chosen) if chosen < index => "behind-it",
+        _ => "no-match",
+    };
+    RuleVerdict { index, verdict: verdict.to_owned(), missing }
+}
