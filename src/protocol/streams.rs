@@ -5,6 +5,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body as _;
 
+use crate::message::http1::HeadError;
 use crate::proxy::ResponseBody;
 
 /// Takes away fields that are for this hop alone.
@@ -13,6 +14,17 @@ pub(super) fn take_framing(headers: &mut HeaderMap) {
         headers.remove(name);
     }
 }
+
+/// Whether white space stands at an end of a value, where neither version has it (RFC 9113, section 8.2.1; RFC 9114,
+/// section 10.3; RFC 9110, section 5.5). A backend of HTTP/1.1 takes it away, so it would see another value than was
+/// looked at here.
+pub(super) fn has_padded_value(headers: &HeaderMap) -> bool {
+    let is_white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    headers.values().map(HeaderValue::as_bytes).any(|value| is_white(value.first()) || is_white(value.last()))
+}
+
+/// What such a request is refused for.
+pub(super) const PADDED_VALUE: HeadError = HeadError::Malformed("white space at an end of a field's value");
 
 /// Whether the client waits to be told that its body is wanted (RFC 9110, section 10.1.1). It is, as far as anybody can
 /// tell before the request is looked at: how much of it is taken is the affair of its stream's window.

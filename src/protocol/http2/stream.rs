@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{Method, Request, Response, header, request};
+use http::{HeaderMap, Method, Request, Response, header, request};
 use http_body::Body as _;
 
 use super::Streams;
@@ -19,7 +19,9 @@ use crate::message::http1::HeadError;
 use crate::message::http2::ReceivedBody;
 use crate::message::upgrade::complete_websocket;
 use crate::message::{Body, Upgrade};
-use crate::protocol::streams::{awaits_continue, complete, go_on, join_cookies, take_framing};
+use crate::protocol::streams::{
+    PADDED_VALUE, awaits_continue, complete, go_on, has_padded_value, join_cookies, take_framing,
+};
 use crate::proxy::{Interim, ResponseBody};
 
 /// Serves a stream until it ends.
@@ -30,10 +32,9 @@ pub(super) async fn exchange(
     open: Open,
 ) {
     let is_head = request.method() == Method::HEAD;
-    let response = if request.headers().len() > streams.most_fields {
-        Some(streams.proxy.refuse(&HeadError::TooManyFields.into(), &streams.connection))
-    } else {
-        answer(&streams, request, &mut respond).await
+    let response = match check(request.headers(), streams.most_fields) {
+        Err(error) => Some(streams.proxy.refuse(&error.into(), &streams.connection)),
+        Ok(()) => answer(&streams, request, &mut respond).await,
     };
     let Some(response) = response.filter(|response| !response.body().is_for_nobody()) else { return };
     let (response, is_ended) = complete(response, is_head);
@@ -50,6 +51,14 @@ pub(super) async fn exchange(
     // What is done at the end of a request would keep the client waiting for the last piece of it.
     tokio::task::yield_now().await;
     drop(body);
+}
+
+/// What `h2` leaves to whoever uses it.
+fn check(headers: &HeaderMap, most_fields: usize) -> Result<(), HeadError> {
+    if headers.len() > most_fields {
+        return Err(HeadError::TooManyFields);
+    }
+    if has_padded_value(headers) { Err(PADDED_VALUE) } else { Ok(()) }
 }
 
 /// Lets the proxy answer, passing interim responses on meanwhile. None when the client gave the stream up.

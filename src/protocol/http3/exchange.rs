@@ -18,7 +18,9 @@ use crate::message::exchange::EarlyData;
 use crate::message::http1::{FramingError, HeadError};
 use crate::message::http3::{self, Flow, FromClient, Quic, ReceivedBody};
 use crate::message::{Body, BodyError};
-use crate::protocol::streams::{awaits_continue, complete, go_on, join_cookies, take_framing};
+use crate::protocol::streams::{
+    PADDED_VALUE, awaits_continue, complete, go_on, has_padded_value, join_cookies, take_framing,
+};
 use crate::proxy::{Failure, Interim, ResponseBody};
 
 /// Bytes that are written at one time: a client that is slow but takes them is not held for idle.
@@ -101,6 +103,10 @@ fn begin(
     if is_malformed(&head.headers) {
         receiving.stop_sending(Code::H3_MESSAGE_ERROR);
         return Err(HeadError::Malformed("a field of HTTP/1.1's connections").into());
+    }
+    if has_padded_value(&head.headers) {
+        receiving.stop_sending(Code::H3_MESSAGE_ERROR);
+        return Err(PADDED_VALUE.into());
     }
     let idle = requests.timeouts.client_idle;
     let body = ReceivedBody::new(&mut head.headers, receiving, flow, idle);

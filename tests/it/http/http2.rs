@@ -526,6 +526,10 @@ async fn refuses_what_no_client_library_sends() {
     const AUTHORITY: (&str, &[u8]) = (":authority", b"a");
     assert_eq!(raw_outcome(&gateway, &[METHOD, SCHEME, PATH, AUTHORITY]).await, 200);
     assert_eq!(raw_outcome(&gateway, &[METHOD, SCHEME, PATH, ("host", b"a")]).await, 200);
+    assert_eq!(
+        raw_outcome(&gateway, &[METHOD, SCHEME, PATH, AUTHORITY, ("x", b""), ("y", b"a b")]).await,
+        200
+    );
     let requests = backend.requests();
     let cases: &[&[(&str, &[u8])]] = &[
         &[METHOD, SCHEME, PATH],
@@ -537,6 +541,9 @@ async fn refuses_what_no_client_library_sends() {
         &[METHOD, SCHEME, PATH, AUTHORITY, ("X-Upper", b"x")],
         &[METHOD, SCHEME, PATH, AUTHORITY, ("x", b"a\r\nb: c")],
         &[METHOD, SCHEME, PATH, AUTHORITY, ("x", b"a\0")],
+        &[METHOD, SCHEME, PATH, AUTHORITY, ("x", b" a")],
+        &[METHOD, SCHEME, PATH, AUTHORITY, ("x", b"a\t")],
+        &[METHOD, SCHEME, PATH, AUTHORITY, ("x", b" ")],
         &[METHOD, SCHEME, PATH, AUTHORITY, ("x\r\ny", b"a")],
         &[METHOD, SCHEME, PATH, AUTHORITY, ("x y", b"a")],
         &[METHOD, SCHEME, PATH, AUTHORITY, ("host", b"b")],

@@ -163,7 +163,7 @@ async fn a_length_that_is_wrong_reaches_no_backend_whole() {
 }
 
 #[tokio::test]
-async fn fields_of_http11s_connections_are_refused() {
+async fn fields_that_http3_does_not_have_are_refused() {
     let backend = Backend::echo("a");
     let served = Served::new(&backend, json!({})).await;
     let mut client = served.connect().await;
@@ -174,6 +174,8 @@ async fn fields_of_http11s_connections_are_refused() {
         ("keep-alive", "timeout=5"),
         ("proxy-connection", "keep-alive"),
         ("te", "gzip"),
+        ("x", " a"),
+        ("x", "a\t"),
     ] {
         let asked = Request::get("/").header(name, value).body(Bytes::new()).expect("a request");
         let answer = client.send(asked).await;
