@@ -5,10 +5,11 @@
 //! when its deadline moves *earlier* than what is armed, or when an armed moment passes and the deadline lies later.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// One movable deadline. Disarmed when new.
@@ -41,6 +42,9 @@ impl Timer {
     }
 
     /// Ready when the deadline has passed; otherwise the task is woken no later than then.
+    ///
+    /// A peer that always has something for us uses up what the runtime lets a task do at one time (tokio's budget), and no
+    /// timer of the runtime fires behind that. Ours does: a deadline is for such peers above all.
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
         let sleep = match &mut self.armed {
@@ -50,7 +54,7 @@ impl Timer {
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
         }
-        while sleep.as_mut().poll(cx).is_ready() {
+        while pin!(coop::unconstrained(sleep.as_mut())).poll(cx).is_ready() {
             if sleep.deadline() >= deadline {
                 return Poll::Ready(());
             }
@@ -103,6 +107,21 @@ mod tests {
         timer.set(Duration::from_secs(3));
         poll_fn(|cx| timer.poll_expired(cx)).await;
         assert_eq!(start.elapsed(), Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn expires_in_a_task_that_has_used_up_its_budget() {
+        let mut timer = Timer::default();
+        timer.set(Duration::from_secs(1));
+        assert!(poll_fn(|cx| Poll::Ready(timer.poll_expired(cx))).await.is_pending());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let expired = poll_fn(|cx| {
+            while coop::has_budget_remaining() {
+                let _ = pin!(coop::consume_budget()).poll(cx);
+            }
+            Poll::Ready(timer.poll_expired(cx))
+        });
+        assert!(expired.await.is_ready());
     }
 
     #[tokio::test(start_paused = true)]
