@@ -78,8 +78,27 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
 const ONLY_IN: [(&str, &[&str]); 10] = [
     ("wasmtime", &["src/plugin"]),
     ("plugin::bindings", &["src/plugin"]),
-    ("rustls", &["src/listener/tls", "src/upstream/connect", "src/base/transport", "src/protocol/http3"]),
-    ("quinn", &["src/protocol/http3", "src/message/http3", "src/upstream/connect", "src/upstream/multiplex"]),
+    // The log names both so that they keep silent.
+    (
+        "rustls",
+        &[
+            "src/listener/tls",
+            "src/upstream/connect",
+            "src/base/transport",
+            "src/protocol/http3",
+            "src/observe/log",
+        ],
+    ),
+    (
+        "quinn",
+        &[
+            "src/protocol/http3",
+            "src/message/http3",
+            "src/upstream/connect",
+            "src/upstream/multiplex",
+            "src/observe/log",
+        ],
+    ),
     ("h3::", &["src/protocol/http3", "src/message/http3", "src/upstream/multiplex"]),
     // Tests alone: it hides what a server has to know of its streams.
     ("h3_quinn", &[]),
