@@ -97,6 +97,12 @@ impl Finish {
         }
     }
 
+    /// The rest of a request that the client did not send is not the backend's fault, and neither is the end of a tunnel:
+    /// a server resets a WebSocket whose client breaks the rules, and no client may take a backend from all others.
+    fn is_backends_fault(&self, error: &BodyError) -> bool {
+        self.status != StatusCode::SWITCHING_PROTOCOLS && !matches!(error, BodyError::Request(_))
+    }
+
     fn tell_metrics(&self, duration: Duration) {
         let metrics = &self.worker.metrics;
         let route = self.route.map_or(&metrics.unrouted, |route| &*self.view.routes[route]);
@@ -223,8 +229,7 @@ impl http_body::Body for ResponseBody {
                 self.finish.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.finish.is_complete = self.body.is_end_stream();
             }
-            // The rest of a request that the client did not send is not the backend's fault.
-            Some(Err(error)) => self.finish.backend_failed = !matches!(error, BodyError::Request(_)),
+            Some(Err(error)) => self.finish.backend_failed = self.finish.is_backends_fault(error),
             None => self.finish.is_complete = true,
         }
         Poll::Ready(frame)

@@ -294,6 +294,36 @@ async fn a_silent_tunnel_ends() {
     eventually(|| async { tunnels(&gateway).await == 0.0 }).await;
 }
 
+/// A server may reset a WebSocket whose client breaks the rules.
+#[tokio::test]
+async fn a_tunnel_that_breaks_is_no_failure_of_its_backend() {
+    let backend = Backend::with(|mut wire| async move {
+        wire.read_head().await;
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+             sec-websocket-accept: {ACCEPT}\r\n\r\n"
+        );
+        wire.send(answer).await;
+        if wire.read_exact(1).await == b"r" {
+            wire.reset();
+        } else {
+            wire.read_to_end().await;
+        }
+    });
+    let target = json!([{ "host": backend.address().to_string(), "max_failure": 1 }]);
+    let routes = json!({ "*": { "backends": target } });
+    let gateway =
+        Gateway::start(with(document(routes), json!({ "timeouts": { "tunnel_idle": "300ms" } }))).await;
+    // Reset by the backend, and silent for too long.
+    for (round, byte) in ["r", "s"].iter().enumerate() {
+        let mut wire = open(&gateway, "/").await;
+        wire.send(byte).await;
+        wire.read_to_end().await;
+        gateway.logged(round + 1).await;
+    }
+    open(&gateway, "/").await;
+}
+
 #[tokio::test]
 async fn a_tunnel_outlives_changes_of_other_routes() {
     let backend = Backend::with(echo);
