@@ -7,7 +7,6 @@
 //!
 //! Everything stays on the loopback interface and is bounded in time and count.
 
-mod accounting;
 pub mod backend;
 mod cases;
 mod certificate;
@@ -23,7 +22,6 @@ mod machine;
 mod peers;
 mod policies;
 mod probe;
-mod process;
 mod reload;
 mod report;
 mod rounds;

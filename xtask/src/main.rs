@@ -16,6 +16,7 @@ mod components;
 mod dist;
 mod fuzz;
 mod guests;
+mod process;
 mod test;
 mod toolchain;
 mod workspace;

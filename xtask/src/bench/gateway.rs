@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::certificate;
 use super::policies;
-use super::process::Program;
+use crate::process::Program;
 use crate::workspace::{self, output_of, run};
 
 /// The gateway and the tool that tells it to reload.

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use super::gateway::Ports;
-use super::process::Program;
+use crate::process::Program;
 use crate::toolchain::on_path;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -15,7 +15,7 @@ use super::client::Client;
 use super::gateway::{Binaries, Ports, Variant, replace_file};
 use super::machine::Machine;
 use super::peers::{Installed, Protocol};
-use super::process::{Process, Program, free_port};
+use crate::process::{Process, Program, free_port};
 
 pub struct Setup {
     pub gateway: Binaries,
@@ -90,7 +90,7 @@ impl Setup {
     }
 
     fn start(&self, name: &str, role: Role, program: &Program, ports: Ports, dir: PathBuf) -> Result<Server> {
-        let mut process = Process::start(name, program, self.machine.proxy_core, &dir)?;
+        let mut process = Process::start(name, program, Some(self.machine.proxy_core), &dir)?;
         process.wait_for_port(ports.listener)?;
         Ok(Server { name: name.to_owned(), role, ports, process, dir })
     }
@@ -130,7 +130,7 @@ fn start_backend(machine: &Machine, dir: &Path) -> Result<(Process, Ports)> {
     let port_file = dir.join("backend.port");
     let args = vec!["bench-backend".into(), "--port-file".into(), port_file.clone().into()];
     let program = Program { path: env::current_exe()?, args, env: Vec::new() };
-    let mut backend = Process::start("backend", &program, machine.load_core, dir)?;
+    let mut backend = Process::start("backend", &program, Some(machine.load_core), dir)?;
     backend.wait_for("write its port", || port_file.exists())?;
     let written = fs::read_to_string(&port_file)?;
     let (http, grpc) = written.split_once(' ').context("the backend wrote no two ports")?;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Load, Served};
-use crate::bench::process::terminate;
 use crate::bench::{grpc, policies};
+use crate::process::terminate;
 use crate::toolchain::on_path;
 use crate::workspace::output_of;
 

@@ -1,4 +1,6 @@
-//! A server that is started for the benchmark and never outlives it.
+//! A server that is started for a chore and never outlives it.
+
+mod accounting;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -10,8 +12,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
-
-use super::accounting;
 
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,14 +32,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program on one core. What it says goes to a file in `dir`.
-    pub fn start(name: &str, program: &Program, core: usize, dir: &Path) -> Result<Self> {
+    /// Starts a program, on one core if one is given. What it says goes to a file in `dir`.
+    pub fn start(name: &str, program: &Program, core: Option<usize>, dir: &Path) -> Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let output = File::create(&log).with_context(|| format!("cannot write `{}`", log.display()))?;
         // Both programs become the one that they start, so its process id is the child's. Should this process be
         // killed, the kernel ends the server.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "taskset", "-c", &core.to_string()]);
+        command.args(["--pdeathsig", "TERM"]);
+        if let Some(core) = core {
+            command.args(["taskset", "-c", &core.to_string()]);
+        }
         command.arg(&program.path).args(&program.args).envs(program.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().context("cannot start `setpriv` and `taskset` (Debian: util-linux)")?;
@@ -114,8 +117,8 @@ pub fn terminate(child: &Child) {
     }
 }
 
-/// A port that nothing listens on. Another program could take it before it is used; on a loopback interface during a
-/// benchmark that is not worth more than the error that follows.
+/// A port that nothing listens on. Another program could take it before it is used; on a loopback interface that is
+/// not worth more than the error that follows.
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
     Ok(listener.local_addr()?.port())
