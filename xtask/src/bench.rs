@@ -9,7 +9,7 @@
 
 pub mod backend;
 mod cases;
-mod certificate;
+pub mod certificate;
 mod client;
 mod clients;
 mod comparison;

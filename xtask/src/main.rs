@@ -13,6 +13,7 @@
 
 mod bench;
 mod components;
+mod conformance;
 mod dist;
 mod fuzz;
 mod guests;
@@ -37,6 +38,8 @@ enum Command {
     Test(test::Arguments),
     /// Look for inputs that break what fuzz/ states
     Fuzz(fuzz::Arguments),
+    /// Run the conformance suites that others maintain against the gateway
+    Conformance(conformance::Options),
     /// Measure the gateway beside the proxies found on this machine
     Bench(bench::Options),
     /// The backend of the benchmark
@@ -64,6 +67,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plugins => dist::write()?,
         Command::Test(arguments) => return test::run(&arguments),
         Command::Fuzz(arguments) => return fuzz::run(&arguments),
+        Command::Conformance(options) => return conformance::run(&options),
         Command::Bench(options) => bench::run(&options)?,
         Command::BenchBackend { port_file } => bench::backend::serve(&port_file)?,
     }
