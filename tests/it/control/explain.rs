@@ -1,11 +1,13 @@
 //! What is said of a request before it is sent is what becomes of it.
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::ask;
 use crate::check::program::{cupctl, run};
 use crate::support::{Backend, Client, Gateway, document};
-use http::Request;
 
 fn routes(a: &Backend, b: &Backend) -> Value {
     let header = json!({ "use": "headers", "config": {}, "when": { "methods": ["POST"] } });
@@ -50,8 +52,8 @@ async fn an_explanation_is_what_a_request_meets() {
         for (name, value) in *headers {
             request = request.header(*name, *value);
         }
-        let answer =
-            client.send(request.body(Default::default()).expect("a request")).await.expect("a response");
+        let request = request.body(Full::<Bytes>::default()).expect("a request");
+        let answer = client.send(request).await.expect("a response");
         match told["refused"].as_object() {
             Some(refused) => {
                 assert_eq!(refused["status"], answer.status.as_u16(), "{method} {host}{path}: {told}");
@@ -101,9 +103,9 @@ async fn a_document_is_asked_as_a_gateway_is() {
     let offline: Value = serde_json::from_str(&offline.stdout).unwrap_or_else(|_| panic!("{offline:?}"));
     online["revision"] = json!(0);
     assert_eq!(online, offline);
-    let text = run(cupctl(["--socket", &socket, "explain", "GET", "any.example/only"])).await;
+    let text = run(cupctl(["--socket", &socket, "explain", "GET", "any.example/..%2f"])).await;
     assert_eq!(text.code, 1);
-    assert!(text.stdout.contains("answer    405 method-not-allowed"), "{}", text.stdout);
+    assert!(text.stdout.contains("answer    400 bad-path"), "{}", text.stdout);
     let wrong = run(cupctl(["--socket", &socket, "explain", "G T", "any.example"])).await;
     assert_eq!((wrong.code, wrong.stderr.as_str()), (2, "error: `G T` is no method\n"));
 }
