@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -43,6 +43,7 @@ pub struct App {
     current: Current,
     reloads: Requests,
     is_ready: Arc<AtomicBool>,
+    asked_to_stop: Arc<Notify>,
     stop: oneshot::Sender<()>,
     reloader: JoinHandle<Reloader>,
     // Ends its tasks when it is dropped.
@@ -126,7 +127,8 @@ impl App {
         let (reloads, waiting) = Requests::new();
         let is_ready = Arc::new(AtomicBool::new(true));
         let mut services = JoinSet::new();
-        let api = Admin::new(sources, reloads.clone(), Arc::clone(&is_ready));
+        let asked_to_stop = Arc::new(Notify::new());
+        let api = Admin::new(sources, reloads.clone(), Arc::clone(&is_ready), Arc::clone(&asked_to_stop));
         services.spawn(api.clone().serve_socket(socket));
         if let Some(listener) = listener {
             services.spawn(api.serve_address(listener));
@@ -150,6 +152,7 @@ impl App {
             current,
             reloads,
             is_ready,
+            asked_to_stop,
             stop,
             reloader,
             services,
@@ -164,6 +167,11 @@ impl App {
     /// Asks for changes from elsewhere.
     pub fn reloads(&self) -> Requests {
         self.reloads.clone()
+    }
+
+    /// Waits until the operator wants the gateway to end.
+    pub async fn asked_to_stop(&self) {
+        self.asked_to_stop.notified().await;
     }
 
     /// Stops: no more connections, what is in flight finishes within the document's `drain`, and then everything ends.

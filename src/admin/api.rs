@@ -47,6 +47,10 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/v1/diff", get(diff))
         .route("/v1/breakers", post(force_breakers))
         .route("/v1/plugins/reset", post(reset_plugin))
+        .route("/v1/plugins/trip", post(trip_plugin))
+        .route("/v1/backends/drain", post(drain_backend))
+        .route("/v1/backends/ready", post(ready_backend))
+        .route("/v1/drain", post(drain))
         .layer(DefaultBodyLimit::max(LARGEST))
         .route_layer(middleware::from_fn(only_operators));
     open.merge(operators)
@@ -359,6 +363,34 @@ async fn reset_plugin(
     Query(named): Query<Named>,
 ) -> Result<Json<Value>, Refusal> {
     changed(admin.sources.reset_plugin(&named.name), "no plugin of this name is attached")
+}
+
+async fn trip_plugin(State(admin): State<Admin>, Query(named): Query<Named>) -> Result<Json<Value>, Refusal> {
+    changed(admin.sources.trip_plugin(&named.name), "no plugin of this name is attached")
+}
+
+#[derive(Deserialize)]
+struct Hosted {
+    host: String,
+}
+
+async fn drain_backend(
+    State(admin): State<Admin>,
+    Query(hosted): Query<Hosted>,
+) -> Result<Json<Value>, Refusal> {
+    changed(admin.sources.drain_backend(&hosted.host, true), "no backend has this host")
+}
+
+async fn ready_backend(
+    State(admin): State<Admin>,
+    Query(hosted): Query<Hosted>,
+) -> Result<Json<Value>, Refusal> {
+    changed(admin.sources.drain_backend(&hosted.host, false), "no backend has this host")
+}
+
+async fn drain(State(admin): State<Admin>) -> Json<Value> {
+    admin.stop.notify_one();
+    Json(json!({ "message": "stopping: no more connections, and what is in flight is finished" }))
 }
 
 /// The answer to a change of so many things.

@@ -70,6 +70,28 @@ impl Sources {
         attachments.map(|attachment| attachment.reset()).count()
     }
 
+    /// Takes a plugin out of the way, and says how many uses of it there are.
+    pub(super) fn trip_plugin(&self, name: &str) -> usize {
+        let snapshot = self.current.load();
+        let attachments = snapshot.attachments.iter().filter(|attachment| attachment.plugin.name == name);
+        attachments.map(|attachment| attachment.trip()).count()
+    }
+
+    /// Takes backends out or lets them back in, and says how many have this host.
+    pub(super) fn drain_backend(&self, host: &str, is_drained: bool) -> usize {
+        let snapshot = self.current.load();
+        let mut count = 0;
+        for cluster in &snapshot.clusters {
+            let members = cluster.members().iter().filter(|member| member.endpoint.host == host);
+            let found = members.map(|member| member.endpoint.drain(is_drained)).count();
+            if found > 0 {
+                cluster.refresh();
+            }
+            count += found;
+        }
+        count
+    }
+
     pub(super) fn key_sets(&self) -> Vec<KeySetStatus> {
         let key_sets = self.capabilities.all_key_sets().into_iter();
         let mut key_sets: Vec<_> = key_sets

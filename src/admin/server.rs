@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
@@ -32,6 +32,8 @@ pub struct Admin {
     pub(super) sources: Arc<Sources>,
     pub(super) requests: Requests,
     is_ready: Arc<AtomicBool>,
+    /// Told when the operator wants the gateway to end.
+    pub(super) stop: Arc<Notify>,
 }
 
 /// Who may ask for what.
@@ -93,8 +95,8 @@ impl Door {
 
 impl Admin {
     /// An admin API over these sources.
-    pub fn new(sources: Sources, requests: Requests, is_ready: Arc<AtomicBool>) -> Self {
-        Self { sources: Arc::new(sources), requests, is_ready }
+    pub fn new(sources: Sources, requests: Requests, is_ready: Arc<AtomicBool>, stop: Arc<Notify>) -> Self {
+        Self { sources: Arc::new(sources), requests, is_ready, stop }
     }
 
     /// Serves the unix socket for ever. Dropping it ends the requests under way.

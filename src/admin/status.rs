@@ -140,8 +140,10 @@ pub struct UpstreamStatus {
 pub struct BackendStatus {
     /// As the document has it.
     pub host: String,
-    /// Whether it takes its turns.
+    /// Whether it answers as it should.
     pub healthy: bool,
+    /// Whether the operator has taken it out.
+    pub drained: bool,
     /// How often it was taken out.
     pub ejections: u64,
 }
@@ -251,6 +253,7 @@ fn upstreams(snapshot: &Snapshot) -> Vec<UpstreamStatus> {
             .map(|member| BackendStatus {
                 host: member.endpoint.host.clone(),
                 healthy: member.endpoint.is_healthy(),
+                drained: member.endpoint.is_drained(),
                 ejections: member.endpoint.ejections(),
             })
             .collect(),

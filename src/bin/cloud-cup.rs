@@ -113,6 +113,7 @@ async fn until_stopped(app: App) -> ExitCode {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = app.asked_to_stop() => break,
             // The outcome is in the log.
             _ = hangup.recv() => drop(app.reload().await),
         }

@@ -76,6 +76,11 @@ impl Attachment {
         (self.trip.trips(), self.trip.is_tripped())
     }
 
+    /// Takes it out of the way until [`Self::reset`], by the operator's word.
+    pub fn trip(&self) {
+        self.trip.force();
+    }
+
     /// Lets it be called again, by the operator's word.
     pub fn reset(&self) {
         self.trip.reset();

@@ -108,6 +108,12 @@ impl Trip {
         self.trips.load(Relaxed)
     }
 
+    /// Lets no call be made until [`Self::reset`], by the operator's word.
+    pub fn force(&self) {
+        self.until.store(u64::MAX, Relaxed);
+        self.trips.fetch_add(1, Relaxed);
+    }
+
     /// Forgets all faults, by the operator's word.
     pub fn reset(&self) {
         self.faults.iter().chain([&self.late]).for_each(|faults| faults.store(0, Relaxed));

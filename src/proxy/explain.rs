@@ -57,8 +57,10 @@ pub struct PluginVerdict {
 pub struct BackendVerdict {
     /// As the document has it.
     pub host: String,
-    /// Whether it takes its turns.
+    /// Whether it answers as it should.
     pub healthy: bool,
+    /// Whether the operator has taken it out.
+    pub drained: bool,
     /// Whether it has the next turn.
     pub next: bool,
 }
@@ -145,6 +147,7 @@ fn go(snapshot: &Snapshot, request: Request<()>, told: &mut Explanation) -> Resu
     let backend = |member: &crate::upstream::Member| BackendVerdict {
         host: member.endpoint.host.clone(),
         healthy: member.endpoint.is_healthy(),
+        drained: member.endpoint.is_drained(),
         next: Some(member.endpoint.id) == next,
     };
     told.upstream = Some(cluster.name().to_owned());

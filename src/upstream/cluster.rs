@@ -144,7 +144,7 @@ impl Cluster {
 
     /// Puts the endpoints that are healthy now into rotation.
     pub fn refresh(&self) {
-        let healthy = self.members.iter().enumerate().filter(|(_, member)| member.endpoint.is_healthy());
+        let healthy = self.members.iter().enumerate().filter(|(_, member)| member.endpoint.takes_turns());
         let weights: Vec<_> = healthy.map(|(index, member)| (index, member.weight)).collect();
         self.rotation.store(Arc::new(schedule(&weights)));
     }
@@ -156,7 +156,7 @@ impl Cluster {
         let position = self.position.load(Relaxed);
         let mut turns = (0..length).map(|offset| rotation[(position.wrapping_add(offset) % length) as usize]);
         turns.find_map(|index| {
-            Some(&self.members[index as usize]).filter(|member| member.endpoint.is_healthy())
+            Some(&self.members[index as usize]).filter(|member| member.endpoint.takes_turns())
         })
     }
 
@@ -169,7 +169,7 @@ impl Cluster {
         let position = self.position.fetch_add(1, Relaxed);
         let turns = (0..length).map(|offset| rotation[(position.wrapping_add(offset) % length) as usize]);
         let is_fit = |member: &&Member| {
-            member.endpoint.is_healthy() && (tried.is_empty() || !tried.contains(&member.endpoint.id))
+            member.endpoint.takes_turns() && (tried.is_empty() || !tried.contains(&member.endpoint.id))
         };
         turns
             .map(|index| &self.members[index as usize])

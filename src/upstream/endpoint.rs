@@ -1,7 +1,7 @@
 //! One live backend of one cluster, and its health as all workers see it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use http::HeaderValue;
 
@@ -27,6 +27,8 @@ pub struct Endpoint {
     /// What it would be asked for by somebody who knows no other name of it.
     pub own_host: HeaderValue,
     state: AtomicU8,
+    /// Whether the operator has taken it out.
+    is_drained: AtomicBool,
     failures: AtomicU32,
     ejections: AtomicU64,
 }
@@ -52,6 +54,7 @@ impl Endpoint {
             address,
             dial,
             state: AtomicU8::new(EndpointState::Healthy as u8),
+            is_drained: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             ejections: AtomicU64::new(0),
         }
@@ -65,9 +68,24 @@ impl Endpoint {
         }
     }
 
-    /// Whether it may be asked.
+    /// Whether it answers as it should.
     pub fn is_healthy(&self) -> bool {
         self.state() == EndpointState::Healthy
+    }
+
+    /// Whether the operator has taken it out.
+    pub fn is_drained(&self) -> bool {
+        self.is_drained.load(Relaxed)
+    }
+
+    /// Takes it out, or lets it back in, by the operator's word. Requests that it has are finished.
+    pub fn drain(&self, is_drained: bool) {
+        self.is_drained.store(is_drained, Relaxed);
+    }
+
+    /// Whether it takes its turns.
+    pub fn takes_turns(&self) -> bool {
+        self.is_healthy() && !self.is_drained()
     }
 
     /// How often it was taken out since the process began.

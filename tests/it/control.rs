@@ -3,6 +3,7 @@
 mod edits;
 mod explain;
 mod leads;
+mod parts;
 mod revisions;
 mod tools;
 mod trials;

@@ -88,10 +88,11 @@ fn say_explanation(told: &Explanation) {
         say(format_args!("upstream  {upstream}"));
     }
     for backend in &told.backends {
-        let why = match (backend.healthy, backend.next) {
-            (false, _) => "ejected",
-            (true, true) => "has the next turn",
-            (true, false) => "healthy",
+        let why = match backend {
+            _ if backend.drained => "drained by the operator",
+            _ if !backend.healthy => "ejected",
+            _ if backend.next => "has the next turn",
+            _ => "healthy",
         };
         say(format_args!("backend   {:<32} {why}", backend.host));
     }

@@ -105,6 +105,16 @@ enum Command {
     /// Show one thing of what the gateway serves.
     #[command(subcommand)]
     Show(Show),
+    /// Take backends out of the choice, or let them back in: exit code 0 when there are any, 1 when there is none of this
+    /// host. Requests that they have are finished.
+    Backend {
+        #[arg(value_enum)]
+        action: Readiness,
+        /// The backend's host, as in the document.
+        host: String,
+    },
+    /// End the gateway: it takes no more connections, turns not ready, and finishes what is in flight.
+    Drain,
     /// Hold circuit breakers open or closed, or let them go by what requests tell again: exit code 0 when there were any, 1
     /// when there is none of this name.
     Breaker {
@@ -155,6 +165,12 @@ enum Plugin {
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
         seconds: u64,
     },
+    /// Let the running gateway pass a plugin over until it is reset: exit code 0 when it is attached, 1 when it is not, 2
+    /// when the gateway cannot be asked.
+    Trip {
+        /// The plugin's name in the document.
+        name: String,
+    },
     /// Let the running gateway call a tripped plugin again: exit code 0 when it is attached, 1 when it is not, 2 when the
     /// gateway cannot be asked.
     Reset {
@@ -180,6 +196,12 @@ enum Plugin {
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Language {
     Rust,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Readiness {
+    Drain,
+    Ready,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -212,6 +234,14 @@ fn main() -> ExitCode {
             let parameters = [("name", Some(name)), ("action", Some(action.to_owned()))];
             count(&gateway, &Question::post("/v1/breakers").with(parameters), output)
         }
+        Command::Backend { action, host } => {
+            let path = match action {
+                Readiness::Drain => "/v1/backends/drain",
+                Readiness::Ready => "/v1/backends/ready",
+            };
+            count(&gateway, &Question::post(path).with([("host", Some(host))]), output)
+        }
+        Command::Drain => told(drain(&gateway, output)),
         Command::Plugin(command) => work(&gateway, command, output),
         Command::Plan { file } => change::plan(&gateway, &file, output),
         Command::Apply { file, confirm, why } => {
@@ -250,6 +280,10 @@ fn work(gateway: &Gateway, command: Plugin, output: Output) -> ExitCode {
         Output::Json => workbench::Output::Json,
     };
     workbench::ended(match command {
+        Plugin::Trip { name } => {
+            let question = Question::post("/v1/plugins/trip").with([("name", Some(name))]);
+            return count(gateway, &question, output);
+        }
         Plugin::Reset { name } => {
             let question = Question::post("/v1/plugins/reset").with([("name", Some(name))]);
             return count(gateway, &question, output);
@@ -262,6 +296,16 @@ fn work(gateway: &Gateway, command: Plugin, output: Output) -> ExitCode {
         }
         Plugin::New { name, lang: Language::Rust, path, sdk } => workbench::new(&New { name, path, sdk }),
     })
+}
+
+fn drain(gateway: &Gateway, output: Output) -> anyhow::Result<ExitCode> {
+    let answer = gateway.ask(&Question::post("/v1/drain"))?;
+    let said: serde_json::Value = answer.read()?;
+    match output {
+        Output::Json => say(format_args!("{said}")),
+        Output::Text => say(format_args!("{}", said["message"].as_str().unwrap_or_default())),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Asks for a change of things that have a name.

@@ -115,7 +115,11 @@ fn say_upstreams(status: &Status) {
     for upstream in &status.upstreams {
         say(format_args!("{}", upstream.name));
         for backend in &upstream.backends {
-            let state = if backend.healthy { "healthy" } else { "ejected" };
+            let state = match backend {
+                _ if backend.drained => "drained",
+                _ if backend.healthy => "healthy",
+                _ => "ejected",
+            };
             let ejections = backend.ejections;
             say(format_args!("  {:<24} {state} (ejections so far: {ejections})", backend.host));
         }

@@ -87,7 +87,10 @@ async fn an_explanation_says_why_not_the_others() {
     assert_eq!(told["rules"], rules);
     let plugins = json!([{ "name": "request-id", "sees": true }, { "name": "headers", "sees": true }]);
     assert_eq!(told["plugins"], plugins);
-    assert_eq!(told["backends"], json!([{ "host": a.address().to_string(), "healthy": true, "next": true }]));
+    assert_eq!(
+        told["backends"],
+        json!([{ "host": a.address().to_string(), "healthy": true, "drained": false, "next": true }])
+    );
 }
 
 #[tokio::test]
