@@ -5,6 +5,7 @@ mod explain;
 mod leads;
 mod parts;
 mod revisions;
+mod streams;
 mod tools;
 mod trials;
 
