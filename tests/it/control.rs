@@ -3,6 +3,7 @@
 mod edits;
 mod explain;
 mod leads;
+mod openapi;
 mod parts;
 mod revisions;
 mod streams;
