@@ -10,7 +10,7 @@ mod status;
 mod users;
 
 pub use capabilities::BreakerAction;
-pub use server::Admin;
+pub use server::{Admin, Wish};
 pub use serving::{ListenerStatus, RouteStatus, RuleStatus};
 pub use socket::{SocketError, default_socket, open_socket};
 pub use status::{Sources, Status};

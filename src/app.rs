@@ -1,5 +1,7 @@
 //! The composition root: builds every part in order, owns it, and stops it in reverse.
 
+mod upgrade;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,18 +12,19 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+pub use crate::admin::Wish;
 use crate::admin::{Admin, SocketError, Sources, default_socket, open_socket};
 use crate::base::address::ListenAddress;
 use crate::config::Checked;
 use crate::plugin::PluginEngine;
 use crate::reload::{
-    Ask, Change, Counts, Current, Inherited, Outcome, Reloader, Request, Requests, SourceError, Start,
-    Waiting, Watch, bind_all, files, start, warn_of_expiry,
+    Ask, Change, Counts, Current, Inherited, Ledger, Outcome, Reloader, Request, Requests, SourceError,
+    Start, Waiting, Watch, bind_all, bind_alone, files, start, warn_of_expiry,
 };
 use crate::snapshot::{self, Built, Running};
 use crate::upstream::Health;
@@ -41,9 +44,10 @@ pub struct App {
     /// What the document's author may have meant otherwise.
     pub warnings: Vec<String>,
     current: Current,
+    ledger: Arc<Ledger>,
     reloads: Requests,
     is_ready: Arc<AtomicBool>,
-    asked_to_stop: Arc<Notify>,
+    wishes: mpsc::Receiver<Wish>,
     stop: oneshot::Sender<()>,
     reloader: JoinHandle<Reloader>,
     // Ends its tasks when it is dropped.
@@ -82,18 +86,20 @@ impl App {
         let loaded = begun.loaded.clone();
         let checked = Arc::clone(&loaded.checked);
         let count = worker_count(&checked);
-        let inherited = Inherited::take();
+        let takes_over = upgrade::takes_over();
+        let inherited = Inherited::take(takes_over);
         let specs = listeners.clone();
         let sockets =
             bind_all(listeners, &[], count, &inherited).map_err(|problems| loaded.reject(&problems))?;
         let addresses = sockets.iter().map(|(spec, sockets)| {
             let bound = sockets.first().and_then(|socket| socket.address().ok());
+            let bound = bound.filter(|bound| bound.tcp().is_some());
             (spec.name().to_string(), bound.unwrap_or_else(|| spec.address.clone()))
         });
         let addresses = addresses.collect();
-        let listener = open_admin_address(&checked).await?;
+        let listener = open_admin_address(&checked, takes_over)?;
         let path = checked.admin.socket.clone().unwrap_or_else(default_socket);
-        let socket = open_socket(&path)?;
+        let socket = open_socket(&path, takes_over)?;
         let admin = listener.as_ref().and_then(|listener| listener.local_addr().ok());
 
         let current = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -117,7 +123,7 @@ impl App {
             engine,
             Arc::clone(&checked),
             Arc::clone(&current),
-            ledger,
+            Arc::clone(&ledger),
             workers,
             counts,
             inherited,
@@ -127,8 +133,8 @@ impl App {
         let (reloads, waiting) = Requests::new();
         let is_ready = Arc::new(AtomicBool::new(true));
         let mut services = JoinSet::new();
-        let asked_to_stop = Arc::new(Notify::new());
-        let api = Admin::new(sources, reloads.clone(), Arc::clone(&is_ready), Arc::clone(&asked_to_stop));
+        let (wishing, wishes) = mpsc::channel(1);
+        let api = Admin::new(sources, reloads.clone(), Arc::clone(&is_ready), wishing);
         services.spawn(api.clone().serve_socket(socket));
         if let Some(listener) = listener {
             services.spawn(api.serve_address(listener));
@@ -150,9 +156,10 @@ impl App {
             admin,
             warnings,
             current,
+            ledger,
             reloads,
             is_ready,
-            asked_to_stop,
+            wishes,
             stop,
             reloader,
             services,
@@ -169,9 +176,12 @@ impl App {
         self.reloads.clone()
     }
 
-    /// Waits until the operator wants the gateway to end.
-    pub async fn asked_to_stop(&self) {
-        self.asked_to_stop.notified().await;
+    /// Waits until the operator wants something of the process.
+    pub async fn wish(&mut self) -> Wish {
+        match self.wishes.recv().await {
+            Some(wish) => wish,
+            None => std::future::pending().await,
+        }
     }
 
     /// Stops: no more connections, what is in flight finishes within the document's `drain`, and then everything ends.
@@ -190,6 +200,9 @@ impl App {
             let _ = tokio::task::spawn_blocking(move || sink.flush()).await;
         }
         drop(self.services);
+        if self.ledger.has_let_go() {
+            return cut_off;
+        }
         if let Err(error) = std::fs::remove_file(&self.socket) {
             warn!(socket = %self.socket.display(), %error, "admin socket is left behind");
         }
@@ -236,10 +249,10 @@ async fn keep_reloading(
     }
 }
 
-async fn open_admin_address(checked: &Checked) -> Result<Option<TcpListener>, StartError> {
+fn open_admin_address(checked: &Checked, takes_over: bool) -> Result<Option<TcpListener>, StartError> {
     let Some(address) = checked.admin.listen else { return Ok(None) };
-    let listener = TcpListener::bind(address)
-        .await
+    let listener = bind_alone(address, takes_over)
+        .and_then(TcpListener::from_std)
         .map_err(system(format!("cannot listen on the admin address {address} (`admin.listen`)")))?;
     Ok(Some(listener))
 }

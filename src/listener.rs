@@ -9,4 +9,4 @@ pub mod tls;
 
 pub use accept::{Accept, ListenerKey, ListenerSpec};
 pub use inherited::Inherited;
-pub use socket::{BindError, Bound, bind, stop_accepting};
+pub use socket::{BindError, Bound, bind, bind_alone, replace_path, stop_accepting};

@@ -33,7 +33,7 @@ use crate::worker::Worker;
 use persist::Staged;
 use trial::{Answers, Trial};
 
-pub use crate::listener::Inherited;
+pub use crate::listener::{Inherited, bind_alone};
 pub use change::{Ask, Change, Edit, Request, Requests, Waiting};
 pub use expiry::warn_of_expiry;
 pub use files::{Watch, files};
@@ -205,6 +205,9 @@ impl Reloader {
 
     /// The number of the new revision, or none when nothing has changed.
     async fn try_change(&mut self, ask: Ask) -> Result<Option<(u64, Vec<Diagnostic>)>, Outcome> {
+        if self.ledger.has_let_go() {
+            return Err(Outcome::failed("another process is about to replace this one: ask that".to_owned()));
+        }
         self.expect_revision(ask.if_match)?;
         let Wanted { text, source, trial } = self.wanted(ask.change).await?;
         let ready = self.prepare(text).await?;

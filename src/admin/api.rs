@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::capabilities::BreakerAction;
-use super::server::{Access, Admin, Caller};
+use super::server::{Access, Admin, Caller, Wish};
 use super::serving::{ListenerStatus, RouteStatus};
 use crate::config::{self, Differences, edit};
 use crate::proxy::Explanation;
@@ -51,6 +51,7 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/v1/backends/drain", post(drain_backend))
         .route("/v1/backends/ready", post(ready_backend))
         .route("/v1/drain", post(drain))
+        .route("/v1/upgrade", post(upgrade))
         .layer(DefaultBodyLimit::max(LARGEST))
         .route_layer(middleware::from_fn(only_operators));
     open.merge(operators)
@@ -388,9 +389,25 @@ async fn ready_backend(
     changed(admin.sources.drain_backend(&hosted.host, false), "no backend has this host")
 }
 
-async fn drain(State(admin): State<Admin>) -> Json<Value> {
-    admin.stop.notify_one();
-    Json(json!({ "message": "stopping: no more connections, and what is in flight is finished" }))
+async fn drain(State(admin): State<Admin>) -> Result<Json<Value>, Refusal> {
+    admin.wishes.send(Wish::End).await.map_err(|_| Refusal::stopping())?;
+    Ok(Json(json!({ "message": "stopping: no more connections, and what is in flight is finished" })))
+}
+
+#[derive(Deserialize)]
+struct Program {
+    program: Option<std::path::PathBuf>,
+}
+
+async fn upgrade(
+    State(admin): State<Admin>,
+    Query(Program { program }): Query<Program>,
+) -> Result<Json<Value>, Refusal> {
+    let (answer, replaced) = tokio::sync::oneshot::channel();
+    admin.wishes.send(Wish::Replace(program, answer)).await.map_err(|_| Refusal::stopping())?;
+    let process = replaced.await.map_err(|_| Refusal::stopping())?;
+    let process = process.map_err(|why| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, why))?;
+    Ok(Json(json!({ "process": process })))
 }
 
 /// The answer to a change of so many things.

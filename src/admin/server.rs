@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
@@ -32,8 +33,18 @@ pub struct Admin {
     pub(super) sources: Arc<Sources>,
     pub(super) requests: Requests,
     is_ready: Arc<AtomicBool>,
-    /// Told when the operator wants the gateway to end.
-    pub(super) stop: Arc<Notify>,
+    /// Told what the operator wants of the process.
+    pub(super) wishes: mpsc::Sender<Wish>,
+}
+
+/// What the operator wants of the process.
+#[derive(Debug)]
+pub enum Wish {
+    /// To end, when what is in flight is finished.
+    End,
+    /// To be replaced by another process, which runs this program or another one, and then to end. The answer is the
+    /// other's process id, or why nothing has changed.
+    Replace(Option<PathBuf>, oneshot::Sender<Result<u32, String>>),
 }
 
 /// Who may ask for what.
@@ -95,8 +106,13 @@ impl Door {
 
 impl Admin {
     /// An admin API over these sources.
-    pub fn new(sources: Sources, requests: Requests, is_ready: Arc<AtomicBool>, stop: Arc<Notify>) -> Self {
-        Self { sources: Arc::new(sources), requests, is_ready, stop }
+    pub fn new(
+        sources: Sources,
+        requests: Requests,
+        is_ready: Arc<AtomicBool>,
+        wishes: mpsc::Sender<Wish>,
+    ) -> Self {
+        Self { sources: Arc::new(sources), requests, is_ready, wishes }
     }
 
     /// Serves the unix socket for ever. Dropping it ends the requests under way.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use tokio::net::UnixListener;
 
+use crate::listener::replace_path;
+
 /// Why the admin socket cannot be opened.
 #[derive(Debug, Error)]
 pub enum SocketError {
@@ -41,7 +43,15 @@ pub fn default_socket() -> PathBuf {
 }
 
 /// Opens it for its owner alone. A socket that a dead gateway left is replaced. Must be called on a tokio runtime.
-pub fn open_socket(path: &Path) -> Result<UnixListener, SocketError> {
+/// One that takes over is put in the place of the one that is there.
+pub fn open_socket(path: &Path, takes_over: bool) -> Result<UnixListener, SocketError> {
+    let failed = |source| SocketError::Io { path: path.into(), source };
+    if takes_over {
+        let socket = replace_path(path).map_err(failed)?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        return UnixListener::from_std(socket).map_err(failed);
+    }
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(SocketError::NotASocket(path.into())),
         Ok(_) if UnixStream::connect(path).is_ok() => return Err(SocketError::InUse(path.into())),
@@ -49,7 +59,6 @@ pub fn open_socket(path: &Path) -> Result<UnixListener, SocketError> {
         Ok(_) => drop(fs::remove_file(path)),
         Err(_) => {}
     }
-    let failed = |source| SocketError::Io { path: path.into(), source };
     let socket = UnixListener::bind(path).map_err(failed)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(socket)

@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use cloud_cup::app::{self, App, StartError};
+use cloud_cup::app::{self, App, StartError, Wish};
 use cloud_cup::reload::SourceError;
 use cloud_cup::{commands, demo, observe};
 use tokio::signal::unix::{SignalKind, signal};
@@ -101,8 +102,11 @@ fn refused(config: &std::path::Path, error: &StartError) -> ExitCode {
     }
 }
 
+/// How long an answer on the admin socket may take to leave.
+const ANSWER: Duration = Duration::from_millis(50);
+
 /// Reloads on SIGHUP, ends on SIGTERM and SIGINT; a second one of these ends at once.
-async fn until_stopped(app: App) -> ExitCode {
+async fn until_stopped(mut app: App) -> ExitCode {
     let signals =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
@@ -113,12 +117,25 @@ async fn until_stopped(app: App) -> ExitCode {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            () = app.asked_to_stop() => break,
+            wish = app.wish() => match wish {
+                Wish::End => break,
+                Wish::Replace(program, answer) => {
+                    let replaced = app.replace(program.as_deref()).await;
+                    let is_replaced = replaced.is_ok();
+                    // Whoever asked may have gone; the outcome is in the log as well.
+                    let _ = answer.send(replaced);
+                    if is_replaced {
+                        break;
+                    }
+                }
+            },
             // The outcome is in the log.
             _ = hangup.recv() => drop(app.reload().await),
         }
     }
     info!("stopping: no more connections, waiting for what is in flight");
+    // Whoever has asked for it hears of it first.
+    tokio::time::sleep(ANSWER).await;
     tokio::select! {
         cut_off = app.stop() => {
             info!(cut_off, "stopped");

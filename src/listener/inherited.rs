@@ -10,11 +10,15 @@ use super::socket::Listening;
 
 /// By name. One without a name has that of its place: `0`, `1` and so on.
 #[derive(Debug, Default)]
-pub struct Inherited(HashMap<String, Listening>);
+pub struct Inherited {
+    sockets: HashMap<String, Listening>,
+    /// Whether a gateway that this one replaces still listens on the same addresses.
+    pub takes_over: bool,
+}
 
 impl Inherited {
     /// Takes what the environment tells of. Those that are no listening sockets are left alone.
-    pub fn take() -> Self {
+    pub fn take(takes_over: bool) -> Self {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let names: Vec<_> = names.split(':').collect();
         let mut sockets = ListenFd::from_env();
@@ -28,19 +32,19 @@ impl Inherited {
                 inherited.insert(name, Listening::Unix(socket));
             }
         }
-        Self(inherited)
+        Self { sockets: inherited, takes_over }
     }
 
     /// The socket of that name, once more.
     pub(super) fn open(&self, name: &str) -> io::Result<Listening> {
-        match self.0.get(name) {
+        match self.sockets.get(name) {
             Some(socket) => socket.try_clone(),
             None => Err(io::Error::new(io::ErrorKind::NotFound, self.absence())),
         }
     }
 
     fn absence(&self) -> String {
-        let mut names: Vec<_> = self.0.keys().map(|name| format!("`{name}`")).collect();
+        let mut names: Vec<_> = self.sockets.keys().map(|name| format!("`{name}`")).collect();
         names.sort();
         match names.is_empty() {
             true => "no sockets were passed to this process (LISTEN_FDS)".to_owned(),

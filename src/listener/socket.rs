@@ -138,9 +138,12 @@ pub fn bind(
     inherited: &Inherited,
 ) -> Result<Vec<Bound>, BindError> {
     let bound = match address {
-        ListenAddress::Tcp(address) => bind_network(*address, has_quic, workers, is_ours),
+        ListenAddress::Tcp(address) => {
+            bind_network(*address, has_quic, workers, is_ours || inherited.takes_over)
+        }
         ListenAddress::Unix(path) => {
-            bind_path(path).and_then(|socket| shared(&Listening::Unix(socket), workers))
+            let socket = if inherited.takes_over { replace_path(path) } else { bind_path(path) };
+            socket.and_then(|socket| shared(&Listening::Unix(socket), workers))
         }
         ListenAddress::Inherited(name) => inherited.open(name).and_then(|socket| shared(&socket, workers)),
     };
@@ -160,6 +163,22 @@ fn bind_path(path: &Path) -> io::Result<UnixListener> {
         let _ = fs::remove_file(path);
     }
     UnixListener::bind(path)
+}
+
+/// A socket in the place of another one, which stays open for whoever has it. Nobody finds the place empty.
+pub fn replace_path(path: &Path) -> io::Result<UnixListener> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let beside = path.with_file_name(name);
+    let socket = UnixListener::bind(&beside)?;
+    fs::rename(&beside, path)?;
+    Ok(socket)
+}
+
+/// A socket on the network for one thread alone. `is_ours` says that it is this gateway's already, or that of the one that
+/// it replaces.
+pub fn bind_alone(address: SocketAddr, is_ours: bool) -> io::Result<TcpListener> {
+    bind_tcp(address, 1, is_ours).map(|mut sockets| sockets.remove(0))
 }
 
 fn bind_network(

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -16,6 +17,9 @@ pub struct Ledger {
     path: PathBuf,
     served: ArcSwap<Served>,
     history: Mutex<Store>,
+    /// Where the history is, and how many revisions there are at most; none in memory.
+    place: Option<(PathBuf, usize)>,
+    has_let_go: AtomicBool,
 }
 
 /// The document that is served.
@@ -37,8 +41,9 @@ pub struct Served {
 
 impl Ledger {
     /// A ledger of a document's file and its history.
-    pub fn new(path: PathBuf, served: Served, history: Store) -> Self {
-        Self { path, served: ArcSwap::from_pointee(served), history: Mutex::new(history) }
+    pub fn new(path: PathBuf, served: Served, history: Store, place: Option<(PathBuf, usize)>) -> Self {
+        let (served, history) = (ArcSwap::from_pointee(served), Mutex::new(history));
+        Self { path, served, history, place, has_let_go: AtomicBool::new(false) }
     }
 
     /// The document's file.
@@ -55,6 +60,26 @@ impl Ledger {
     pub fn has_drifted(&self) -> bool {
         let served = self.served();
         fs::read_to_string(&self.path).map_or(true, |text| hash(&text) != served.hash)
+    }
+
+    /// Leaves the history to the process that replaces this one. Nothing is changed from here on.
+    pub fn let_go(&self) {
+        *self.history() = Store::in_memory(1);
+        self.has_let_go.store(true, Relaxed);
+    }
+
+    /// Takes the history back from a process that did not replace this one.
+    pub fn take_back(&self) -> Result<(), StoreError> {
+        self.has_let_go.store(false, Relaxed);
+        let Some((folder, kept)) = &self.place else { return Ok(()) };
+        let (history, _) = Store::open(folder, *kept)?;
+        *self.history() = history;
+        Ok(())
+    }
+
+    /// Whether another process makes the changes now.
+    pub fn has_let_go(&self) -> bool {
+        self.has_let_go.load(Relaxed)
     }
 
     /// The revisions that are remembered, newest first.

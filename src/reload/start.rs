@@ -1,6 +1,6 @@
 //! Which document a gateway begins with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
 
@@ -21,6 +21,8 @@ pub struct Start {
     pub loaded: Loaded,
     /// The revisions before.
     pub history: Store,
+    /// Where those are; none in memory.
+    pub folder: Option<PathBuf>,
     /// What the operator should know.
     pub warnings: Vec<String>,
 }
@@ -29,9 +31,9 @@ pub struct Start {
 pub fn start(path: &Path) -> Result<Start, SourceError> {
     let filed = load(path);
     let place = filed.as_ref().map_or_else(|_| said(path), |loaded| loaded.checked.history.clone());
-    let (history, mut warnings) = history(path, &place);
+    let (history, folder, mut warnings) = history(path, &place);
     if filed.as_ref().is_ok_and(|loaded| loaded.checked.leader == Leader::File) {
-        return Ok(Start { loaded: filed?, history, warnings });
+        return Ok(Start { loaded: filed?, history, folder, warnings });
     }
     match applied(&history, path) {
         Some(Ok(applied)) => {
@@ -39,13 +41,13 @@ pub fn start(path: &Path) -> Result<Start, SourceError> {
                 warnings
                     .push(format!("the document's file is passed over for what was applied last: {error}"));
             }
-            Ok(Start { loaded: applied, history, warnings })
+            Ok(Start { loaded: applied, history, folder, warnings })
         }
         Some(Err(error)) => {
             warnings.push(format!("what was applied last cannot be served: {error}"));
-            Ok(Start { loaded: filed?, history, warnings })
+            Ok(Start { loaded: filed?, history, folder, warnings })
         }
-        None => Ok(Start { loaded: filed?, history, warnings }),
+        None => Ok(Start { loaded: filed?, history, folder, warnings }),
     }
 }
 
@@ -76,7 +78,10 @@ impl Start {
             is_on_trial: false,
             listeners,
         };
-        (Ledger::new(path.to_owned(), served, self.history), self.warnings)
+        (
+            Ledger::new(path.to_owned(), served, self.history, self.folder.map(|folder| (folder, KEPT))),
+            self.warnings,
+        )
     }
 }
 
@@ -104,16 +109,16 @@ fn applied(history: &Store, path: &Path) -> Option<Result<Loaded, String>> {
 }
 
 /// The history in its place, or where that cannot be had, in memory.
-fn history(path: &Path, place: &KeptIn) -> (Store, Vec<String>) {
+fn history(path: &Path, place: &KeptIn) -> (Store, Option<PathBuf>, Vec<String>) {
     let folder = match place {
         KeptIn::Off => None,
         KeptIn::Folder(folder) => Some(folder.clone()),
         KeptIn::Default => default_folder(path, &|name| env::var_os(name)),
     };
-    let Some(folder) = folder else { return (Store::in_memory(KEPT), Vec::new()) };
+    let Some(folder) = folder else { return (Store::in_memory(KEPT), None, Vec::new()) };
     match Store::open(&folder, KEPT) {
-        Ok((store, warnings)) => (store, warnings),
-        Err(error) => (Store::in_memory(KEPT), vec![forgetful(&error)]),
+        Ok((store, warnings)) => (store, Some(folder), warnings),
+        Err(error) => (Store::in_memory(KEPT), None, vec![forgetful(&error)]),
     }
 }
 

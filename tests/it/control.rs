@@ -9,6 +9,7 @@ mod revisions;
 mod streams;
 mod tools;
 mod trials;
+mod upgrade;
 
 use serde_json::{Value, json};
 

@@ -115,6 +115,13 @@ enum Command {
     },
     /// End the gateway: it takes no more connections, turns not ready, and finishes what is in flight.
     Drain,
+    /// Replace the gateway's process by one of the program that is installed now, and end the old one when what is in flight
+    /// is finished: exit code 0 when the new one serves, 2 when everything stays as it was.
+    Upgrade {
+        /// Another program. [default: the gateway's own]
+        #[arg(long, value_name = "FILE")]
+        program: Option<PathBuf>,
+    },
     /// Hold circuit breakers open or closed, or let them go by what requests tell again: exit code 0 when there were any, 1
     /// when there is none of this name.
     Breaker {
@@ -242,6 +249,7 @@ fn main() -> ExitCode {
             count(&gateway, &Question::post(path).with([("host", Some(host))]), output)
         }
         Command::Drain => told(drain(&gateway, output)),
+        Command::Upgrade { program } => told(upgrade(&gateway, program, output)),
         Command::Plugin(command) => work(&gateway, command, output),
         Command::Plan { file } => change::plan(&gateway, &file, output),
         Command::Apply { file, confirm, why } => {
@@ -304,6 +312,17 @@ fn drain(gateway: &Gateway, output: Output) -> anyhow::Result<ExitCode> {
     match output {
         Output::Json => say(format_args!("{said}")),
         Output::Text => say(format_args!("{}", said["message"].as_str().unwrap_or_default())),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn upgrade(gateway: &Gateway, program: Option<PathBuf>, output: Output) -> anyhow::Result<ExitCode> {
+    let program = program.map(|program| program.display().to_string());
+    let answer = gateway.ask(&Question::post("/v1/upgrade").with([("program", program)]))?;
+    let said: serde_json::Value = answer.read()?;
+    match output {
+        Output::Json => say(format_args!("{said}")),
+        Output::Text => say(format_args!("process {} serves; the old one ends", said["process"])),
     }
     Ok(ExitCode::SUCCESS)
 }
