@@ -3,6 +3,7 @@
 
 mod api;
 mod capabilities;
+mod probing;
 mod server;
 mod serving;
 mod socket;
@@ -10,6 +11,7 @@ mod status;
 mod users;
 
 pub use capabilities::BreakerAction;
+pub use probing::ProbeResult;
 pub use server::{Admin, Wish};
 pub use serving::{ListenerStatus, RouteStatus, RuleStatus};
 pub use socket::{SocketError, default_socket, open_socket};

@@ -21,3 +21,4 @@ pub use health::{Health, HealthKeeper};
 pub use line::Line;
 pub use multiplex::Place;
 pub use pool::{Pool, Pools};
+pub use probe::probe;

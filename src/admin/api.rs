@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -12,8 +12,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
 
 use super::capabilities::BreakerAction;
+use super::probing::{ProbeResult, probe_all};
 use super::server::{Access, Admin, Caller, Wish};
 use super::serving::{ListenerStatus, RouteStatus};
 use crate::config::{self, Differences, edit};
@@ -42,6 +44,8 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/v1/explain", post(explain))
         .route("/v1/routes", get(routes))
         .route("/v1/listeners", get(listeners))
+        .route("/v1/logs", get(logs))
+        .route("/v1/probe", post(probe))
         .route("/v1/revisions", get(revisions))
         .route("/v1/revisions/{number}", get(revision))
         .route("/v1/diff", get(diff))
@@ -159,6 +163,45 @@ async fn routes(State(admin): State<Admin>) -> Json<Vec<RouteStatus>> {
 
 async fn listeners(State(admin): State<Admin>) -> Json<Vec<ListenerStatus>> {
     Json(admin.sources.listeners())
+}
+
+/// The access log, as it is written from now on.
+async fn logs(State(admin): State<Admin>) -> Result<Response, Refusal> {
+    let sink = admin.sources.current.load().access_log.clone();
+    let off = || Refusal::new(StatusCode::NOT_FOUND, "the access log is off (`access_log`)");
+    let followed = sink.ok_or_else(off)?.follow();
+    let lines = futures_util::stream::unfold(followed, async |mut followed| {
+        loop {
+            match followed.recv().await {
+                Ok(lines) => return Some((Ok::<_, std::convert::Infallible>(lines), followed)),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    });
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    Ok(([(CONTENT_TYPE, kind)], Body::from_stream(lines)).into_response())
+}
+
+/// Which backends are to be probed.
+#[derive(Deserialize)]
+struct Probed {
+    backend: Option<String>,
+    route: Option<String>,
+}
+
+async fn probe(
+    State(admin): State<Admin>,
+    Query(probed): Query<Probed>,
+) -> Result<Json<Vec<ProbeResult>>, Refusal> {
+    let members = admin.sources.members(probed.backend.as_deref(), probed.route.as_deref());
+    if members.is_empty() {
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "no backend has this host, or no route this pattern",
+        ));
+    }
+    Ok(Json(probe_all(members).await))
 }
 
 /// What may be said with every change.

@@ -12,14 +12,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use http::header;
 use serde::Serialize;
+use tokio::sync::broadcast;
 use tracing::{error, info};
 
 use crate::message::Exchange;
 
 /// Bytes that a worker gathers before it hands them over.
 const BATCH: usize = 32 << 10;
+/// Batches that a follower may be behind.
+const FOLLOWED: usize = 64;
 /// Batches that may wait for the writer.
 const QUEUE: usize = 256;
 /// How often the writer looks whether its file was moved away, and how often it complains.
@@ -43,6 +47,7 @@ pub struct Sink {
     target: Target,
     messages: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+    followers: broadcast::Sender<Bytes>,
 }
 
 #[derive(Debug)]
@@ -125,9 +130,11 @@ impl Sink {
         let (messages, waiting) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let output = Output::open(&target)?;
-        let writer = Writer { output, dropped: Arc::clone(&dropped), complained: None };
+        let (followers, _) = broadcast::channel(FOLLOWED);
+        let (dropped_by_writer, told) = (Arc::clone(&dropped), followers.clone());
+        let writer = Writer { output, dropped: dropped_by_writer, complained: None, followers: told };
         std::thread::Builder::new().name("access-log".into()).spawn(move || writer.run(&waiting))?;
-        Ok(Arc::new(Self { target, messages, dropped }))
+        Ok(Arc::new(Self { target, messages, dropped, followers }))
     }
 
     /// Where it writes to.
@@ -148,6 +155,11 @@ impl Sink {
         }
         // Without an answer there is nobody left who could write.
         let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+
+    /// What is written from now on, in whole lines. Who is too slow for it misses some.
+    pub fn follow(&self) -> broadcast::Receiver<Bytes> {
+        self.followers.subscribe()
     }
 
     /// Lines that were dropped since it was opened.
@@ -233,6 +245,7 @@ struct Writer {
     output: Output,
     dropped: Arc<AtomicU64>,
     complained: Option<Instant>,
+    followers: broadcast::Sender<Bytes>,
 }
 
 enum Output {
@@ -251,6 +264,10 @@ impl Writer {
                         self.complain(&error);
                     } else if self.complained.take().is_some() {
                         info!("access log is written again");
+                    }
+                    if self.followers.receiver_count() > 0 {
+                        // Should they have gone meanwhile, nobody misses it.
+                        let _ = self.followers.send(batch.bytes.into());
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}

@@ -19,7 +19,7 @@ const CHECK: &str = "/grpc.health.v1.Health/Check";
 const SERVING: &[u8] = &[0, 0, 0, 0, 2, 0x08, 0x01];
 
 /// Asks a backend. May be dropped at any point.
-pub(super) async fn probe(endpoint: &Endpoint) -> Result<(), ConnectError> {
+pub async fn probe(endpoint: &Endpoint) -> Result<(), ConnectError> {
     match &endpoint.dial.grpc_probe {
         None => reaches(endpoint, TIMEOUT).await,
         Some(service) => {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use bytes::Bytes;
 use http::header::{HOST, IF_MATCH};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -71,7 +72,13 @@ impl Gateway {
         runtime.block_on(exchange(&self.socket, question))
     }
 
-    /// The same, for an answer that is to be read further.
+    /// Sends a request and hands on each line of an answer that does not end.
+    pub fn follow(&self, question: &Question<'_>, each: impl FnMut(&str)) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(follow(&self.socket, question, each))
+    }
+
+    /// The same as [`Self::ask`], for an answer that is to be read further.
     pub fn read<T: DeserializeOwned>(&self, question: &Question<'_>) -> anyhow::Result<T> {
         self.ask(question)?.read()
     }
@@ -101,22 +108,43 @@ impl Answer {
 }
 
 async fn exchange(socket: &Path, question: &Question<'_>) -> anyhow::Result<Answer> {
+    let response = send(socket, question).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok(Answer { status, body })
+}
+
+async fn follow(socket: &Path, question: &Question<'_>, mut each: impl FnMut(&str)) -> anyhow::Result<()> {
+    let response = send(socket, question).await?;
+    let (status, mut body) = (response.status(), response.into_body());
+    if !status.is_success() {
+        let body = body.collect().await?.to_bytes();
+        anyhow::bail!("{}", Answer { status, body }.complaint());
+    }
+    let mut gathered = Vec::new();
+    while let Some(frame) = body.frame().await {
+        gathered.extend_from_slice(frame?.data_ref().map_or(&[], |data| &data[..]));
+        while let Some(end) = gathered.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = gathered.drain(..=end).collect();
+            each(String::from_utf8_lossy(&line).trim_end());
+        }
+    }
+    Ok(())
+}
+
+/// The connection ends with the response's body.
+async fn send(socket: &Path, question: &Question<'_>) -> anyhow::Result<Response<Incoming>> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
         format!("no gateway answers on {} (--socket names another one)", socket.display())
     })?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    #[expect(clippy::disallowed_methods, reason = "it is aborted below")]
-    let connection = tokio::spawn(connection);
+    #[expect(clippy::disallowed_methods, reason = "it ends with the runtime, which is this command's")]
+    let _ = tokio::spawn(connection);
     let mut request =
         Request::builder().method(&question.method).uri(&question.path).header(HOST, "cloud-cup");
     if let Some(revision) = question.if_match {
         request = request.header(IF_MATCH, format!("\"{revision}\""));
     }
     let body = Full::new(Bytes::copy_from_slice(question.body));
-    let response = sender.send_request(request.body(body)?).await?;
-    let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    drop(sender);
-    connection.abort();
-    Ok(Answer { status, body })
+    Ok(sender.send_request(request.body(body)?).await?)
 }

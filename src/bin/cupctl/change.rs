@@ -51,6 +51,19 @@ pub fn apply(gateway: &Gateway, file: &Path, confirm: Option<&str>, why: &Why, o
     code
 }
 
+/// Tries a document beside what is served: 0 when it could be served, 1 when not, 2 when it cannot be told.
+pub fn check_live(gateway: &Gateway, file: &Path, output: Output) -> ExitCode {
+    let answer = read(file).and_then(|document| gateway.ask(&Question::post("/v1/plan").body(&document)));
+    match answer {
+        Err(error) => failed(&error),
+        Ok(answer) if !answer.status.is_success() => report(&answer, output),
+        Ok(_) => {
+            say(format_args!("{}: good, also for the running gateway", file.display()));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
 /// Tells what serving a document would change: 0 when nothing, 2 when something, 1 when it cannot be told.
 pub fn plan(gateway: &Gateway, file: &Path, output: Output) -> ExitCode {
     let answer = read(file).and_then(|document| gateway.ask(&Question::post("/v1/plan").body(&document)));

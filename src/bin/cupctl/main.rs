@@ -7,6 +7,7 @@ mod change;
 mod explain;
 mod say;
 mod show;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,10 +40,21 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check a document: exit code 0 when it is good, 1 when it is rejected, 2 when it cannot be read.
+    /// Check a document, or whether backends answer: exit code 0 when it is good, 1 when it is rejected or a backend does
+    /// not answer, 2 when it cannot be told.
     Check {
         /// The document.
-        file: PathBuf,
+        #[arg(required_unless_present_any = ["backend", "route"], conflicts_with_all = ["backend", "route"])]
+        file: Option<PathBuf>,
+        /// Build it beside what the running gateway serves, too, without serving it.
+        #[arg(long, requires = "file")]
+        live: bool,
+        /// Probe this backend of the running gateway now.
+        #[arg(long, short, value_name = "HOST", conflicts_with = "route")]
+        backend: Option<String>,
+        /// Probe the backends of this route of the running gateway now.
+        #[arg(long, short, value_name = "PATTERN")]
+        route: Option<String>,
     },
     /// Show what serving a document would change: exit code 0 when nothing, 2 when something, 1 when it is rejected or the
     /// gateway cannot be asked.
@@ -99,6 +111,18 @@ enum Command {
         /// Ask a document instead of a running gateway.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
+    },
+    /// Write the lines of the access log as they come.
+    Logs {
+        /// Which is what it does.
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Show rates, failures and times by route, every two seconds.
+    Top {
+        /// End after so many times.
+        #[arg(long, value_name = "COUNT")]
+        rounds: Option<u32>,
     },
     /// Show what the gateway serves and how its backends are.
     Status,
@@ -223,7 +247,14 @@ fn main() -> ExitCode {
     let gateway = Gateway { socket: arguments.socket.unwrap_or_else(default_socket) };
     let output = arguments.output;
     match arguments.command {
-        Command::Check { file } => commands::check(&file),
+        Command::Check { file, live, backend, route } => match (file, backend, route) {
+            (Some(file), ..) if live => change::check_live(&gateway, &file, output),
+            (Some(file), ..) => commands::check(&file),
+            (_, Some(host), _) => told(watch::probe(&gateway, "backend", &host, output)),
+            (.., route) => told(watch::probe(&gateway, "route", &route.unwrap_or_default(), output)),
+        },
+        Command::Logs { .. } => told(watch::logs(&gateway, output)),
+        Command::Top { rounds } => told(watch::top(&gateway, rounds)),
         Command::Schema => {
             say(format_args!("{:#}", config::schema()));
             ExitCode::SUCCESS

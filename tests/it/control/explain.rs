@@ -9,6 +9,9 @@ use super::ask;
 use crate::check::program::{cupctl, run};
 use crate::support::{Backend, Client, Gateway, document};
 
+/// Method, host, path and headers.
+type Case = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 fn routes(a: &Backend, b: &Backend) -> Value {
     let header = json!({ "use": "headers", "config": {}, "when": { "methods": ["POST"] } });
     document(json!({
@@ -34,7 +37,7 @@ async fn told(gateway: &Gateway, method: &str, url: &str, headers: &[(&str, &str
 async fn an_explanation_is_what_a_request_meets() {
     let (a, b) = (Backend::echo("a"), Backend::echo("b"));
     let gateway = Gateway::start(routes(&a, &b)).await;
-    let cases: &[(&str, &str, &str, &[(&str, &str)])] = &[
+    let cases: &[Case] = &[
         ("GET", "any.example", "/x", &[]),
         ("GET", "any.example", "/game/7", &[]),
         ("POST", "any.example", "/game/7", &[]),

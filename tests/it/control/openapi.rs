@@ -13,8 +13,8 @@ async fn everything_that_is_described_is_there() {
     let gateway = gateway(&backend).await;
     let paths = described["paths"].as_object().expect("paths");
     for (path, methods) in paths {
-        // What ends the gateway is tried elsewhere.
-        if path == "/v1/drain" || path == "/v1/upgrade" {
+        // What ends the gateway, or does not end itself, is tried elsewhere.
+        if path == "/v1/drain" || path == "/v1/logs" || path == "/v1/upgrade" {
             continue;
         }
         let concrete = path.replace("{pointer}", "workers").replace("{number}", "1");

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{changed, gateway};
-use crate::check::program::{Ended, cupctl, run};
-use crate::support::{Backend, Gateway};
+use crate::check::program::{Ended, Program, cupctl, run};
+use crate::support::{Backend, Gateway, Port, document, eventually, get, request};
 
 async fn call(gateway: &Gateway, arguments: &[&str]) -> Ended {
     let socket = gateway.app().socket.display().to_string();
@@ -98,4 +98,53 @@ async fn what_is_served_is_shown() {
     assert_eq!(none.code, 2);
     assert!(none.stderr.contains("routes"), "what was meant: {none:?}");
     assert!(call(&gateway, &["completions", "bash"]).await.stdout.contains("_cupctl"));
+}
+
+#[tokio::test]
+async fn backends_are_asked_and_documents_tried_when_somebody_wants_to_know() {
+    let (backend, nobody) = (Backend::echo("a"), Port::reserve());
+    let routes = json!({ "/a": { "backends": [backend.host()] }, "/b": { "backends": [nobody.host()] } });
+    let gateway = Gateway::start(document(routes)).await;
+    let fit = call(&gateway, &["check", "-r", "/a"]).await;
+    assert!(fit.code == 0 && fit.stdout.contains("answers"), "{fit:?}");
+    let unfit = call(&gateway, &["check", "-b", &nobody.address().to_string()]).await;
+    assert!(unfit.code == 1 && unfit.stdout.contains("refused"), "{unfit:?}");
+    assert_eq!(call(&gateway, &["check", "-r", "/none"]).await.code, 2);
+    let own = gateway.folder().join("document.json").display().to_string();
+    assert_eq!(call(&gateway, &["check", &own, "--live"]).await.code, 0);
+    // Whoever has the address is found only by trying.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let mut document: Value =
+        serde_json::from_str(&fs::read_to_string(&own).expect("it is there")).expect("JSON");
+    document["root"] = json!(taken.local_addr().expect("it is bound").to_string());
+    let next = gateway.folder().join("next.json");
+    fs::write(&next, document.to_string()).expect("the folder can be written to");
+    let next = next.display().to_string();
+    assert_eq!(call(&gateway, &["check", &next]).await.code, 0);
+    let tried = call(&gateway, &["check", &next, "--live"]).await;
+    assert!(tried.code == 1 && tried.stderr.contains("cannot listen"), "{tried:?}");
+}
+
+#[tokio::test]
+async fn the_access_log_is_followed_and_rates_are_shown() {
+    let backend = Backend::echo("a");
+    let gateway = gateway(&backend).await;
+    let socket = gateway.app().socket.display().to_string();
+    let following = Program::start(cupctl(["--socket", &socket, "logs", "-f"]));
+    let is_told = async || {
+        request(gateway.address(), get("/followed")).await;
+        following.stdout().contains(" GET 127.0.0.1") && following.stdout().contains("/followed 200 ")
+    };
+    eventually(is_told).await;
+    let top = tokio::spawn({
+        let socket = socket.clone();
+        async move { run(cupctl(["--socket", &socket, "top", "--rounds", "1"])).await }
+    });
+    while !top.is_finished() {
+        request(gateway.address(), get("/")).await;
+    }
+    let told = top.await.expect("no panic");
+    let route = told.stdout.lines().find(|line| line.starts_with("* ")).unwrap_or_else(|| panic!("{told:?}"));
+    let rate: f64 = route.split_whitespace().nth(1).and_then(|rate| rate.parse().ok()).expect("a rate");
+    assert!(rate > 1.0, "{}", told.stdout);
 }
