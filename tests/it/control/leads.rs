@@ -123,3 +123,42 @@ async fn where_the_file_leads_what_is_applied_is_in_it_after_a_kill() {
     let sources: Vec<_> = history.lines().skip(1).filter_map(|line| line.split_whitespace().nth(2)).collect();
     assert_eq!(sources, ["start", "file", "api", "start"], "{history}");
 }
+
+/// Kills the gateway at moments that lie all over a change, and looks what is left.
+#[tokio::test]
+async fn a_kill_at_any_moment_leaves_the_old_or_the_new_revision() {
+    let backend = Backend::echo("a");
+    for source in ["file", "api"] {
+        let home = Home::new(&backend, source);
+        let mut last = 1;
+        for round in 0..8u32 {
+            let program = home.start().await;
+            let next = home.folder.path().join("next.json");
+            let (number, text) = (last + 1, home.document(&backend, last + 1, source).to_string());
+            fs::write(&next, text).expect("the folder can be written to");
+            let socket = home.folder.path().join("admin.sock").display().to_string();
+            let arguments =
+                ["--socket", &socket, "apply", "-f", &next.display().to_string()].map(str::to_owned);
+            let applying = tokio::spawn(async move { run(cupctl(arguments)).await });
+            tokio::time::sleep(std::time::Duration::from_millis(u64::from(round) * 4)).await;
+            // Dropping it kills it.
+            drop(program);
+            let told = applying.await.expect("no panic");
+            let program = home.start().await;
+            let served: u32 = served(&program).await.parse().expect("a number");
+            assert!(
+                served == last || served == number,
+                "{source}: {last} or {number} is served, not {served}"
+            );
+            if told.code == 0 {
+                assert_eq!(served, number, "{source}: what was said to be applied stays: {told:?}");
+            }
+            let status = home.status().await;
+            let (_, history) = home.cupctl(&["history", "-o", "json"]).await;
+            let history: Value = serde_json::from_str(&history).expect("JSON");
+            assert_eq!(status["revision"], history[0]["number"], "{source}: {history}");
+            assert_eq!(status["document"]["hash"], history[0]["hash"], "{source}: {history}");
+            last = served;
+        }
+    }
+}

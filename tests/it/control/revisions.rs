@@ -112,3 +112,39 @@ async fn an_earlier_revision_is_served_again_as_a_new_one() {
     let pointer = "/routes/*/plugins/0/config/response/set/x-version";
     assert_eq!(differences["differences"][0]["pointer"], pointer, "{differences}");
 }
+
+#[tokio::test]
+async fn changes_happen_one_after_the_other_whoever_asks() {
+    let backend = Backend::echo("a");
+    let gateway = std::sync::Arc::new(gateway(&backend).await);
+    let mut asking = JoinSet::new();
+    for operator in 0..4u32 {
+        let gateway = std::sync::Arc::clone(&gateway);
+        asking.spawn(async move {
+            let mut done: Vec<(u64, Value)> = Vec::new();
+            for round in 0..10 {
+                let document = changed(&gateway, 100 * (operator + 1) + round);
+                let (status, outcome) = ask(&gateway, "POST", "/v1/apply", &document).await;
+                assert_eq!(status, 200, "{outcome}");
+                done.push((outcome["revision"].as_u64().expect("a number"), document.parse().expect("JSON")));
+            }
+            assert!(
+                done.is_sorted_by_key(|(revision, _)| *revision),
+                "an operator's own changes are in order"
+            );
+            done
+        });
+    }
+    let mut done: Vec<_> = asking.join_all().await.into_iter().flatten().collect();
+    done.sort_by_key(|(revision, _)| *revision);
+    let numbers: Vec<_> = done.iter().map(|(revision, _)| *revision).collect();
+    assert_eq!(numbers, (2..=41).collect::<Vec<_>>(), "each has a revision of its own");
+    for (revision, document) in &done {
+        let (_, told) = ask(&gateway, "GET", &format!("/v1/revisions/{revision}"), "").await;
+        assert_eq!(told["document"], *document, "revision {revision} is what was applied as it");
+    }
+    let last = &done.last().expect("there are some").1;
+    assert_eq!(ask(&gateway, "GET", "/v1/config", "").await.1, *last);
+    let version = &last["routes"]["*"]["plugins"][0]["config"]["response"]["set"]["x-version"];
+    assert_eq!(json!(served(&gateway).await), *version);
+}
