@@ -139,7 +139,7 @@ async fn send(socket: &Path, question: &Question<'_>) -> anyhow::Result<Response
     })?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     #[expect(clippy::disallowed_methods, reason = "it ends with the runtime, which is this command's")]
-    let _ = tokio::spawn(connection);
+    drop(tokio::spawn(connection));
     let mut request =
         Request::builder().method(&question.method).uri(&question.path).header(HOST, "cloud-cup");
     if let Some(revision) = question.if_match {
