@@ -146,6 +146,8 @@ pub struct BackendStatus {
     pub drained: bool,
     /// How often it was taken out.
     pub ejections: u64,
+    /// Why, the last time.
+    pub cause: Option<String>,
 }
 
 impl Sources {
@@ -255,6 +257,7 @@ fn upstreams(snapshot: &Snapshot) -> Vec<UpstreamStatus> {
                 healthy: member.endpoint.is_healthy(),
                 drained: member.endpoint.is_drained(),
                 ejections: member.endpoint.ejections(),
+                cause: member.endpoint.cause().map(|cause| cause.to_string()),
             })
             .collect(),
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 
 use super::Dial;
@@ -31,6 +32,7 @@ pub struct Endpoint {
     is_drained: AtomicBool,
     failures: AtomicU32,
     ejections: AtomicU64,
+    cause: ArcSwapOption<String>,
 }
 
 /// Whether an endpoint is fit to be asked.
@@ -57,6 +59,7 @@ impl Endpoint {
             is_drained: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             ejections: AtomicU64::new(0),
+            cause: ArcSwapOption::empty(),
         }
     }
 
@@ -91,6 +94,16 @@ impl Endpoint {
     /// How often it was taken out since the process began.
     pub fn ejections(&self) -> u64 {
         self.ejections.load(Relaxed)
+    }
+
+    /// Why it was taken out the last time, in words for the operator.
+    pub fn cause(&self) -> Option<Arc<String>> {
+        self.cause.load_full()
+    }
+
+    /// Remembers why it was taken out.
+    pub(super) fn blame(&self, cause: String) {
+        self.cause.store(Some(Arc::new(cause)));
     }
 
     /// An exchange with it succeeded.

@@ -81,6 +81,7 @@ impl HealthKeeper {
                     let Some(Ejected { upstream, member, cause }) = ejected else { return };
                     let (backend, failures) = (&member.endpoint.host, member.max_failure);
                     warn!(upstream, backend, failures, cause, "backend ejected");
+                    member.endpoint.blame(cause);
                     refresh(&upstream);
                     probes.spawn(bring_back(upstream, member));
                 }

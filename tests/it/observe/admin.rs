@@ -5,12 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::exposition::Page;
 use super::halting;
-use crate::support::{Answer, Backend, Gateway, Wire, document, eventually, get, request};
+use crate::support::{Answer, Backend, Gateway, Port, Wire, document, eventually, found, get, request};
 
 async fn start(backend: &Backend) -> (Gateway, SocketAddr) {
     let mut document = document(json!({ "*": { "backends": [backend.host()] } }));
@@ -75,6 +75,20 @@ async fn the_admin_socket_is_for_its_owner() {
     let (status, body) = gateway.admin("POST", "/v1/reload").await;
     assert_eq!(status, 422);
     assert!(body.contains(r#""outcome":"rejected""#) && body.contains(r#""pointer":"/routes""#), "{body}");
+}
+
+#[tokio::test]
+async fn a_backend_that_was_taken_out_is_shown_with_why() {
+    let refusing = Port::reserve();
+    let backend = json!({ "host": refusing.address().to_string(), "max_failure": 1 });
+    let routes = json!({ "*": { "backends": [backend] } });
+    let gateway = Gateway::start(document(routes)).await;
+    assert_eq!(request(gateway.address(), get("/")).await.status, 502);
+    let cause = found(|| async {
+        let status: Value = serde_json::from_str(&gateway.admin("GET", "/v1/status").await.1).ok()?;
+        Some(status["upstreams"][0]["backends"][0]["cause"].as_str()?.to_owned())
+    });
+    assert!(cause.await.contains("refused"));
 }
 
 #[tokio::test]
