@@ -1,8 +1,9 @@
-//! The operator's door: a unix socket for everything, and where the document asks for it an address for metrics and
-//! probes.
+//! The operator's door: a unix socket for everything, and where the document asks for it an address for metrics,
+//! probes, where a token opens the rest.
 
 mod api;
 mod capabilities;
+mod guard;
 mod probing;
 mod server;
 mod serving;

@@ -354,7 +354,7 @@ impl Reloader {
         let (new, old) = (&loaded.checked, &self.running);
         let changes = [
             (new.workers != old.workers, "/workers", "the number of workers changes at the next start"),
-            (new.admin != old.admin, "/admin", "the admin addresses change at the next start"),
+            (!new.admin.has_places_of(&old.admin), "/admin", "the admin addresses change at the next start"),
             (
                 new.plugin_cache != old.plugin_cache,
                 "/plugin_cache",
@@ -409,6 +409,7 @@ impl Reloader {
             hash: hash(&ready.loaded.text),
             text: ready.loaded.text,
             leader: ready.loaded.checked.leader,
+            token: ready.loaded.checked.admin.token,
             is_on_trial: self.trial.is_some(),
             listeners: ready.listeners.clone(),
         });

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::capabilities::BreakerAction;
+use super::guard;
 use super::probing::{ProbeResult, probe_all};
-use super::server::{Access, Admin, Caller, Wish};
+use super::server::{Admin, Caller, Wish};
 use super::serving::{ListenerStatus, RouteStatus};
 use crate::config::{self, Differences, edit};
 use crate::proxy::Explanation;
@@ -57,23 +58,24 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/v1/drain", post(drain))
         .route("/v1/upgrade", post(upgrade))
         .layer(DefaultBodyLimit::max(LARGEST))
-        .route_layer(middleware::from_fn(only_operators));
+        .route_layer(middleware::from_fn(guard::only_operators));
     open.merge(operators)
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing here"))
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this resource")
         })
+        .layer(middleware::from_fn_with_state(admin.clone(), guard::admit))
         .with_state(admin)
 }
 
 /// Why a request was not done.
-struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     message: String,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }
 
@@ -103,16 +105,6 @@ impl IntoResponse for Outcome {
         let mut response = (status, Json(self)).into_response();
         response.headers_mut().extend(tag.map(|revision| (ETAG, tag_of(revision))));
         response
-    }
-}
-
-async fn only_operators(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
-    match caller.access {
-        Access::Full => next.run(request).await,
-        Access::Observe => {
-            let message = "the operator's resources are on the admin socket";
-            Refusal::new(StatusCode::FORBIDDEN, message).into_response()
-        }
     }
 }
 

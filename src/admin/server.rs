@@ -50,7 +50,7 @@ pub enum Wish {
 /// Who may ask for what.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Whoever may open the socket may change the gateway.
+    /// Whoever may open the socket, or knows the token, may change the gateway.
     Full,
     /// Whoever reaches the address may look.
     Observe,
@@ -127,7 +127,7 @@ impl Admin {
         }
     }
 
-    /// Serves an address for ever. Dropping it ends the requests under way.
+    /// Serves an address for ever, for looking but for who shows the token. Dropping it ends the requests under way.
     pub async fn serve_address(self, listener: TcpListener) {
         let mut door = Door::new(self);
         loop {
@@ -136,6 +136,11 @@ impl Admin {
             });
             door.admit(accepted).await;
         }
+    }
+
+    /// Whether this is the token of the document that is served.
+    pub(super) fn opens(&self, shown: &[u8]) -> bool {
+        self.sources.ledger.served().token.is_some_and(|token| token.is(shown))
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -21,7 +21,7 @@ pub use key_sets::{Algorithm, KeySet, KeySource};
 pub use listeners::{Certificate, ClientCertificates, HttpsRedirect, Listener, Protocols, Tls};
 pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource, Quotas};
 pub use routes::{Conditions, GrpcWeb, Route, Rule};
-pub use secrets::{NamedSecrets, Secrets};
+pub use secrets::{NamedSecrets, Secrets, Token};
 pub use upstreams::{Backend, Dial, SentHost, Trust, Upstream, UpstreamTls};
 
 /// A document that can be built.
@@ -162,8 +162,17 @@ pub enum AccessLog {
 pub struct Admin {
     /// For HTTP; none is not at all.
     pub listen: Option<SocketAddr>,
+    /// What opens all of it to who shows it there; none is that nothing does.
+    pub token: Option<Token>,
     /// None is `cloud-cup.sock` in a folder that the one who opens it chooses.
     pub socket: Option<PathBuf>,
+}
+
+impl Admin {
+    /// Whether it is reached where the other is.
+    pub fn has_places_of(&self, other: &Self) -> bool {
+        (&self.listen, &self.socket) == (&other.listen, &other.socket)
+    }
 }
 
 /// Where something is kept over the life of the process.

@@ -202,8 +202,13 @@ pub(super) struct Limits {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Admin {
-    /// An address and port for metrics over HTTP. Default: none.
+    /// An address and port for metrics over HTTP. Without the `token` it is for looking only.
+    /// Default: none.
     pub listen: Option<String>,
+    /// Whoever sends it to `listen`, as `Authorization: Bearer TOKEN`, may do there all that `cupctl` may. At least 16
+    /// characters of ASCII without spaces, usually `$env:NAME` or `$file:PATH`. Default: none, and nobody may.
+    #[schemars(extend("pattern" = r"^([!-~]{16,}|\$(env|file):.+)$"))]
+    pub token: Option<String>,
     /// The path of the socket for `cupctl`. Default: `cloud-cup.sock` in `$XDG_RUNTIME_DIR`, in `/run` or in the folder
     /// for temporary files, whichever is there first.
     #[schemars(length(min = 1))]

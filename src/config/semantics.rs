@@ -45,6 +45,7 @@ pub(super) fn check(
         access_log: settings::access_log(document, environment),
         admin: Admin {
             listen: admin_listen,
+            token: settings::admin_token(document, report),
             socket: admin_socket.map(|path| environment.directory.join(path)),
         },
         upstreams: upstreams.into_checked(),

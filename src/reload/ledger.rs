@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::config::Leader;
+use crate::config::{Leader, Token};
 use crate::listener::ListenerSpec;
 use crate::revision::{Revision, Store, StoreError, hash};
 
@@ -33,6 +33,8 @@ pub struct Served {
     pub hash: String,
     /// Who leads when the file differs.
     pub leader: Leader,
+    /// What opens the admin address to who shows it.
+    pub token: Option<Token>,
     /// Whether it is taken back unless it is confirmed.
     pub is_on_trial: bool,
     /// Where it is served.

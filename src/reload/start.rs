@@ -75,6 +75,7 @@ impl Start {
             hash: hash(&self.loaded.text),
             text: Arc::clone(&self.loaded.text),
             leader: self.loaded.checked.leader,
+            token: self.loaded.checked.admin.token,
             is_on_trial: false,
             listeners,
         };

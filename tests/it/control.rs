@@ -4,6 +4,7 @@ mod edits;
 mod explain;
 mod leads;
 mod openapi;
+mod page;
 mod parts;
 mod revisions;
 mod streams;

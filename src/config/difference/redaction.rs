@@ -1,6 +1,6 @@
 //! Takes the secrets out of documents and differences before they are shown.
 //!
-//! A secret is known by its place: `secrets`, the `secret` of a key set and the private parts of its `jwks`, members of
+//! A secret is known by its place: `secrets`, the `token` of `admin`, the `secret` of a key set and the private parts of its `jwks`, members of
 //! a plugin's `config` that are named like secrets, and private keys in PEM wherever they stand. References to
 //! secrets that stand outside of the document, `$env:NAME` and `$file:PATH`, are shown.
 
@@ -80,6 +80,8 @@ enum Zone {
     Parts,
     /// Its member that is named like a secret: the texts in it are.
     SecretTexts,
+    /// `admin`.
+    Admin,
     /// `key_sets`.
     KeySets,
     /// One of them.
@@ -95,13 +97,14 @@ impl Zone {
     fn member(self, name: &str) -> Self {
         match (self, name) {
             (Self::Document, "key_sets") => Self::KeySets,
-            (Self::Document, "secrets") | (Self::KeySet, "secret") => Self::Secrets,
+            (Self::Document, "admin") => Self::Admin,
+            (Self::Document, "secrets") | (Self::Admin, "token") | (Self::KeySet, "secret") => Self::Secrets,
             (Self::Open, "config") => Self::Config,
             (Self::Config, NAME_OF_PARTS) => Self::Parts,
             (Self::Config, name) if is_named_like_a_secret(name) => Self::SecretTexts,
             (Self::KeySet, "jwks") => Self::WebKeys,
             (Self::WebKeys, name) if PRIVATE_PARTS.contains(&name) => Self::Secrets,
-            (Self::Document | Self::Open | Self::KeySet, _) => Self::Open,
+            (Self::Document | Self::Admin | Self::Open | Self::KeySet, _) => Self::Open,
             (Self::KeySets, _) => Self::KeySet,
             (Self::Parts, _) => Self::SecretTexts,
             (Self::Config | Self::SecretTexts | Self::WebKeys | Self::Secrets, _) => self,

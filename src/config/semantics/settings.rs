@@ -8,7 +8,7 @@ use super::written::{self, Document, DurationText, SizeText};
 use super::{Environment, amounts, names};
 use crate::base::network::{IpNetwork, IpNetworkError};
 use crate::base::units::ByteSize;
-use crate::config::checked::{AccessLog, HttpSettings, KeptIn, Limits, NamedSecrets, Timeouts};
+use crate::config::checked::{AccessLog, HttpSettings, KeptIn, Limits, NamedSecrets, Timeouts, Token};
 use crate::config::path::Path;
 use crate::config::report::Report;
 
@@ -16,6 +16,8 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::f
 const HEAD_SIZE: RangeInclusive<ByteSize> = ByteSize::kib(1)..=ByteSize::mib(1);
 const WINDOW: RangeInclusive<ByteSize> = ByteSize::kib(64)..=ByteSize::mib(1024);
 const FRAME_SIZE: RangeInclusive<ByteSize> = ByteSize::kib(16)..=ByteSize::mib(1);
+/// As many as nobody guesses.
+const SHORTEST_TOKEN: usize = 16;
 const ANY_SIZE: RangeInclusive<ByteSize> = ByteSize::bytes(0)..=ByteSize::bytes(u64::MAX);
 
 pub(super) fn workers(document: &Document) -> Option<NonZeroUsize> {
@@ -112,6 +114,21 @@ pub(super) fn kept_in(written: Option<&str>, environment: &Environment<'_>) -> K
         Some("off") => KeptIn::Off,
         Some(path) => KeptIn::Folder(environment.directory.join(path)),
     }
+}
+
+/// What is wrong with it is said without showing it.
+pub(super) fn admin_token(document: &Document, report: &mut Report) -> Option<Token> {
+    let text = document.admin.as_ref()?.token.as_ref()?;
+    let admin = Path::ROOT.field("admin");
+    let at = admin.field("token");
+    let found = match text.len() {
+        _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => "others".to_owned(),
+        length if length < SHORTEST_TOKEN => length.to_string(),
+        _ => return Some(Token::new(text)),
+    };
+    let expected = format!("expected at least {SHORTEST_TOKEN} characters of ASCII without spaces");
+    report.error(at, format!("{expected}, found {found}"));
+    None
 }
 
 pub(super) fn named_secrets(document: &Document, report: &mut Report) -> NamedSecrets {

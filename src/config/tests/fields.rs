@@ -64,7 +64,7 @@ const fn case(
 }
 
 #[rustfmt::skip]
-const CASES: [Case; 143] = [
+const CASES: [Case; 144] = [
     case("$schema", "/$schema", r#""x""#, "1",
         "expected a string, found `1`"),
     case("root", "/root", r#""[::1]:0""#, r#""127.0.0.1""#,
@@ -179,6 +179,8 @@ const CASES: [Case; 143] = [
         "expected `16KiB` to `1MiB`, found `1KiB`"),
     case("Admin.listen", "/admin/listen", r#"":9901""#, r#""127.0.0.1:8080""#,
         "address overlaps with that of `root`"),
+    case("Admin.token", "/admin/token", r#""0123456789abcdef""#, r#""0123456789abcde""#,
+        "expected at least 16 characters of ASCII without spaces, found 15"),
     case("Admin.socket", "/admin/socket", r#""/run/cup.sock""#, r#""""#,
         "expected a string that is not empty, found an empty string"),
     case("Upstream.backends", "/upstreams/games/backends", r#"[{"host": "a:1"}]"#, r#"[{"host": "a:1"}, {"host": "a:1"}]"#,

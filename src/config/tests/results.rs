@@ -110,6 +110,9 @@ fn settings_are_as_written() {
     let proxies: Vec<String> = checked.http.trusted_proxies.iter().map(ToString::to_string).collect();
     assert_eq!((proxies, checked.http.via), (vec!["10.0.0.0/8".to_owned(), "::1/128".to_owned()], true));
     assert_eq!(checked.admin.listen, Some(address("127.0.0.1:9901")));
+    let token = checked.admin.token.expect("a token");
+    assert!(token.is(b"a-token-of-an-operator") && !token.is(b"a-token-of-an-operator ") && !token.is(b""));
+    assert_eq!(format!("{token:?}"), "Token");
     assert!(checked.admin.socket.is_some_and(|path| path.ends_with("cup.sock")));
 }
 

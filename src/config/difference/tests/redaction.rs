@@ -5,6 +5,7 @@ use crate::config::difference::redaction::REDACTED;
 fn document() -> Value {
     json!({
         "secrets": { "api": "S1", "outside": "$env:API", "file": "$file:api", "escaped": "$$env:S", "number": 5 },
+        "admin": { "listen": "127.0.0.1:9901", "token": "S0", "socket": "cup.sock" },
         "ssl": { "ssl_certificate": "a.pem", "ssl_certificate_key": "a.key" },
         "key_sets": {
             "shared": { "secret": "S2", "algorithms": ["HE256"] },
@@ -46,7 +47,7 @@ fn shows_no_secret_of_a_document() {
     let found = differences(&document(), &redacted);
     found.iter().for_each(check);
     assert!(!redacted.to_string().contains('S'), "{redacted}");
-    assert_eq!(found.len(), 15);
+    assert_eq!(found.len(), 16);
 }
 
 #[test]
