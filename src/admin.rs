@@ -1,9 +1,10 @@
 //! The operator's door: a unix socket for everything, and where the document asks for it an address for metrics,
-//! probes, where a token opens the rest.
+//! probes and a page, where a token opens the rest.
 
 mod api;
 mod capabilities;
 mod guard;
+mod page;
 mod probing;
 mod server;
 mod serving;

@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::capabilities::BreakerAction;
-use super::guard;
 use super::probing::{ProbeResult, probe_all};
 use super::server::{Admin, Caller, Wish};
 use super::serving::{ListenerStatus, RouteStatus};
+use super::{guard, page};
 use crate::config::{self, Differences, edit};
 use crate::proxy::Explanation;
 use crate::reload::{Ask, Change, Edit, Outcome};
@@ -59,7 +59,8 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/v1/upgrade", post(upgrade))
         .layer(DefaultBodyLimit::max(LARGEST))
         .route_layer(middleware::from_fn(guard::only_operators));
-    open.merge(operators)
+    open.merge(page::router())
+        .merge(operators)
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing here"))
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this resource")

@@ -202,7 +202,7 @@ pub(super) struct Limits {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Admin {
-    /// An address and port for metrics over HTTP. Without the `token` it is for looking only.
+    /// An address and port for metrics and a page for people over HTTP. Without the `token` it is for looking only.
     /// Default: none.
     pub listen: Option<String>,
     /// Whoever sends it to `listen`, as `Authorization: Bearer TOKEN`, may do there all that `cupctl` may. At least 16

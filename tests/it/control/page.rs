@@ -1,4 +1,4 @@
-//! Who may do what at the admin address: a browser goes where other sites' pages send it.
+//! The page on the admin address, and who may do what there: a browser goes where other sites' pages send it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -42,6 +42,62 @@ async fn status(address: SocketAddr, method: Method, path: &str, fields: &[(&str
 
 fn bearer(token: &str) -> String {
     format!("Bearer {token}")
+}
+
+#[tokio::test]
+async fn the_page_is_served_with_strict_fields() {
+    let backend = Backend::echo("a");
+    let (_gateway, address) = start(&backend).await;
+    for (path, kind) in [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")] {
+        let answer = request(address, get(path)).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("content-type"), Some(format!("{kind}; charset=utf-8").as_str()));
+        let policy = answer.header("content-security-policy").expect("a policy");
+        let rules: Vec<&str> = policy.split("; ").collect();
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(rules.contains(&rule), "{rule}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        let told =
+            ["x-content-type-options", "referrer-policy", "cache-control"].map(|name| answer.header(name));
+        assert_eq!(told, [Some("nosniff"), Some("no-referrer"), Some("no-cache")]);
+    }
+    assert_eq!(status(address, Method::POST, "/", &[]).await, 405);
+}
+
+/// What the policy would stop a browser from running is not there.
+#[tokio::test]
+async fn the_page_has_nothing_inline() {
+    let backend = Backend::echo("a");
+    let (_gateway, address) = start(&backend).await;
+    let page = request(address, get("/")).await.text().to_owned();
+    assert_eq!(
+        page.matches("<script").count(),
+        page.matches("<script type=\"module\" src=\"/page.js\"></script>").count()
+    );
+    for inline in ["<style", " style=", " onclick=", " onload=", "javascript:"] {
+        assert!(!page.contains(inline), "{inline}");
+    }
+    let script = request(address, get("/page.js")).await.text().to_owned();
+    for sink in [
+        "innerHTML",
+        "outerHTML =",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "new Function",
+        "localStorage",
+    ] {
+        assert!(!script.contains(sink), "{sink}");
+    }
 }
 
 #[tokio::test]
