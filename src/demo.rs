@@ -133,7 +133,7 @@ A live change: edit the document, save it, and ask again. A bad one is refused a
   curl -i -H 'x-key: 1' http://{root}/private/
 What the gateway counts, and how its backends are:
   curl http://{admin}/metrics
-  curl --unix-socket {socket} http://admin/status
+  curl --unix-socket {socket} http://admin/v1/status
 
 Ctrl-C stops it."
         )

@@ -200,16 +200,18 @@ async fn names_of_others_are_not_answered() {
     let (_gateway, address) = start(&backend).await;
     let right = bearer(TOKEN);
     for host in ["evil.example", "evil.example:80", "127.0.0.1.evil.example", ""] {
-        for path in ["/", "/metrics", "/v1/status", "/v1/revisions"] {
+        for path in ["/", "/v1/status", "/v1/revisions"] {
             let fields = [("host", host), ("authorization", &right)];
             assert_eq!(status(address, Method::GET, path, &fields).await, 403, "{host}{path}");
         }
     }
+    let scraped = status(address, Method::GET, "/metrics", &[("host", "gateway.internal:9901")]).await;
+    assert_eq!(scraped, 200, "what scrapes it may know it by a name");
     for host in ["localhost", &format!("localhost:{}", address.port()), "[::1]", "10.0.0.1:9901"] {
         assert_eq!(status(address, Method::GET, "/v1/status", &[("host", host)]).await, 200, "{host}");
     }
     let mut wire = Wire::connect(address).await;
-    wire.send("GET http://evil.example/metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    wire.send("GET http://evil.example/v1/status HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(wire.read_head().await.status(), 403);
     let mut wire = Wire::connect(address).await;
     wire.send("GET /healthz HTTP/1.0\r\n\r\n").await;
