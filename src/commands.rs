@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use http::Request;
+use serde_json::json;
 
-use crate::config::AccessLog;
+use crate::config::{AccessLog, Diagnostic};
 use crate::plugin::PluginEngine;
 use crate::proxy::{self, Explanation};
 use crate::reload::{SourceError, load};
@@ -38,6 +39,19 @@ pub fn check(file: &Path) -> ExitCode {
     }
 }
 
+/// The same for programs: an object with `outcome` (`good`, `rejected`, `failed`), and `diagnostics` or `message`.
+pub fn check_as_json(file: &Path) -> ExitCode {
+    let (told, code) = match try_check(file) {
+        Ok(warnings) => (json!({ "outcome": "good", "diagnostics": warnings }), 0),
+        Err(SourceError::Rejected(diagnostics)) => {
+            (json!({ "outcome": "rejected", "diagnostics": diagnostics }), 1)
+        }
+        Err(SourceError::Unreadable(message)) => (json!({ "outcome": "failed", "message": message }), 2),
+    };
+    println!("{told}");
+    ExitCode::from(code)
+}
+
 /// What would become of a request if this document were served.
 pub fn explain(file: &Path, request: Request<()>) -> Result<Explanation, SourceError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -51,7 +65,7 @@ pub fn explain(file: &Path, request: Request<()>) -> Result<Explanation, SourceE
     Ok(proxy::explain(&built.snapshot, request))
 }
 
-fn try_check(file: &Path) -> Result<Vec<String>, SourceError> {
+fn try_check(file: &Path) -> Result<Vec<Diagnostic>, SourceError> {
     // What is opened for plugins belongs to a runtime. Nothing runs on this one.
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.map_err(|error| SourceError::Unreadable(format!("no runtime: {error}")))?;
@@ -59,5 +73,5 @@ fn try_check(file: &Path) -> Result<Vec<String>, SourceError> {
     let loaded = load(file)?;
     snapshot::check(&loaded.checked, &PluginEngine::default())
         .map_err(|problems| loaded.reject(&problems))?;
-    Ok(loaded.warnings.iter().map(ToString::to_string).collect())
+    Ok(loaded.warnings)
 }

@@ -1,6 +1,9 @@
 //! Requests to the admin API.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -146,5 +149,20 @@ async fn send(socket: &Path, question: &Question<'_>) -> anyhow::Result<Response
         request = request.header(IF_MATCH, format!("\"{revision}\""));
     }
     let body = Full::new(Bytes::copy_from_slice(question.body));
-    Ok(sender.send_request(request.body(body)?).await?)
+    let answering = sender.send_request(request.body(body)?);
+    Ok(while_telling(answering).await?)
+}
+
+/// Tells people every second that something takes its time.
+async fn while_telling<T>(waiting: impl Future<Output = T>) -> T {
+    let mut waiting = pin!(waiting);
+    let is_watched = std::io::stderr().is_terminal();
+    for seconds in 1.. {
+        match tokio::time::timeout(Duration::from_secs(1), &mut waiting).await {
+            Ok(answer) => return answer,
+            Err(_) if is_watched => eprint!("\rthe gateway is at it for {seconds} s \x1b[K"),
+            Err(_) => {}
+        }
+    }
+    waiting.await
 }

@@ -163,7 +163,7 @@ enum Command {
         shell: Shell,
     },
     /// Work on a plugin without a running gateway, or let a running one call a tripped plugin again.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "plugins")]
     Plugin(Plugin),
 }
 
@@ -249,6 +249,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Check { file, live, backend, route } => match (file, backend, route) {
             (Some(file), ..) if live => change::check_live(&gateway, &file, output),
+            (Some(file), ..) if output == Output::Json => commands::check_as_json(&file),
             (Some(file), ..) => commands::check(&file),
             (_, Some(host), _) => told(watch::probe(&gateway, "backend", &host, output)),
             (.., route) => told(watch::probe(&gateway, "route", &route.unwrap_or_default(), output)),

@@ -148,3 +148,19 @@ async fn the_access_log_is_followed_and_rates_are_shown() {
     let rate: f64 = route.split_whitespace().nth(1).and_then(|rate| rate.parse().ok()).expect("a rate");
     assert!(rate > 1.0, "{}", told.stdout);
 }
+
+#[tokio::test]
+async fn a_check_tells_programs_what_is_wrong() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let file = folder.path().join("cup.json");
+    let check = async |text: &str| {
+        fs::write(&file, text).expect("the folder can be written to");
+        let ended = run(cupctl(["check", &file.display().to_string(), "-o", "json"])).await;
+        let told: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
+        (ended.code, told)
+    };
+    let good = r#"{ "root": ":8080", "routes": { "*": { "backends": [{ "host": "a:1" }] } } }"#;
+    assert_eq!(check(good).await, (0, json!({ "outcome": "good", "diagnostics": [] })));
+    let (code, told) = check(r#"{ "root": ":8080", "routes": 1 }"#).await;
+    assert_eq!((code, &told["diagnostics"][0]["pointer"]), (1, &json!("/routes")));
+}
