@@ -94,8 +94,6 @@ enum Next {
     Ends,
     /// The one that is there goes on.
     Stays,
-    /// What is on trial is kept.
-    Confirmed,
     /// This is on trial, for so long.
     Begins(std::time::Duration),
 }
@@ -211,7 +209,9 @@ impl Reloader {
         self.expect_revision(ask.if_match)?;
         let Wanted { text, source, trial } = self.wanted(ask.change).await?;
         let ready = self.prepare(text).await?;
-        if self.is_running(&ready) && !matches!(trial, Next::Confirmed) {
+        // What is on trial can be kept, or be on trial for longer, although nothing that serves changes.
+        let concerns_trial = self.trial.is_some() && !matches!(trial, Next::Stays);
+        if self.is_running(&ready) && !concerns_trial {
             return Ok(None);
         }
         let mut warnings = ready.loaded.warnings.clone();
@@ -228,7 +228,7 @@ impl Reloader {
                 };
                 self.trial = Some(Trial::new(before, allowed, self.answered, now));
             }
-            Next::Ends | Next::Confirmed => self.trial = None,
+            Next::Ends => self.trial = None,
             Next::Stays => {}
         }
         self.answered = now;
@@ -269,7 +269,7 @@ impl Reloader {
                 wanted(self.earlier(revision, &served)?, Source::Rollback, Next::Ends)
             }
             Change::Confirm if self.trial.is_some() => {
-                wanted(Arc::clone(&served.text), Source::Api, Next::Confirmed)
+                wanted(Arc::clone(&served.text), Source::Api, Next::Ends)
             }
             Change::Confirm => Err(Outcome::failed("nothing is on trial".to_owned())),
         }

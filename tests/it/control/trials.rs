@@ -25,8 +25,7 @@ async fn what_nobody_confirms_is_taken_back() {
         "what is on trial is not in the file"
     );
     assert_eq!(ask(&gateway, "POST", "/v1/reload", "").await.1["outcome"], "unchanged");
-    eventually(async || served(&gateway).await == "1").await;
-    assert!(!on_trial(&gateway).await);
+    eventually(async || served(&gateway).await == "1" && !on_trial(&gateway).await).await;
     let (_, revisions) = ask(&gateway, "GET", "/v1/revisions", "").await;
     let message = revisions[0]["message"].as_str().expect("a message");
     assert_eq!(message, "revision 2 is taken back: it was not confirmed within 1s");
@@ -44,6 +43,19 @@ async fn what_is_confirmed_stays_and_is_written_to_the_file() {
     assert!(!on_trial(&gateway).await);
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     assert_eq!(served(&gateway).await, "2");
+    assert_eq!(fs::read_to_string(gateway.folder().join("document.json")).expect("it is there"), two);
+}
+
+#[tokio::test]
+async fn what_is_applied_again_without_a_trial_stays() {
+    let backend = Backend::echo("a");
+    let gateway = gateway(&backend).await;
+    let two = changed(&gateway, 2);
+    assert_eq!(ask(&gateway, "POST", "/v1/apply?confirm=1h", &two).await.0, 200);
+    assert_eq!(ask(&gateway, "POST", "/v1/apply?confirm=1h", &two).await.1["outcome"], "applied");
+    assert!(on_trial(&gateway).await, "the trial began anew");
+    assert_eq!(ask(&gateway, "POST", "/v1/apply", &two).await.1["outcome"], "applied");
+    assert!(!on_trial(&gateway).await);
     assert_eq!(fs::read_to_string(gateway.folder().join("document.json")).expect("it is there"), two);
 }
 
