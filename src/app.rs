@@ -82,7 +82,8 @@ impl App {
     pub async fn start(document: PathBuf) -> Result<Self, StartError> {
         let engine = Arc::new(PluginEngine::default());
         let mut watch = Watch::new(document.clone());
-        let (begun, Built { snapshot, listeners }) = build(document.clone(), Arc::clone(&engine)).await?;
+        let (begun, Built { snapshot, listeners, admin_tls }) =
+            build(document.clone(), Arc::clone(&engine)).await?;
         let loaded = begun.loaded.clone();
         let checked = Arc::clone(&loaded.checked);
         let count = worker_count(&checked);
@@ -108,7 +109,7 @@ impl App {
             .map(|index| Worker::start(index, current.load_full(), health.clone()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(system("cannot start a worker's thread"))?;
-        let (ledger, remarks) = begun.into_ledger(&document, specs);
+        let (ledger, remarks) = begun.into_ledger(&document, specs, admin_tls);
         let ledger = Arc::new(ledger);
         let counts = Arc::new(Counts::default());
         let capabilities = Arc::clone(&engine.capabilities);

@@ -24,6 +24,7 @@ use serde_json::Value;
 use tracing::{error, info, warn};
 
 use crate::config::{self, Checked, Diagnostic, Differences, Leader, Problem, edit};
+use crate::listener::tls::Tls;
 use crate::listener::{Bound, ListenerSpec, bind};
 use crate::plugin::PluginEngine;
 use crate::proxy::Snapshot;
@@ -78,6 +79,7 @@ struct Ready {
     loaded: Loaded,
     snapshot: Snapshot,
     listeners: Vec<ListenerSpec>,
+    admin_tls: Option<Arc<Tls>>,
     sockets: Vec<(ListenerSpec, Vec<Bound>)>,
 }
 
@@ -316,25 +318,28 @@ impl Reloader {
     ) -> Result<Ready, Outcome> {
         let (path, engine, current) = (self.path.clone(), Arc::clone(&self.engine), self.current.load_full());
         let (open, number) = (self.listeners.clone(), self.ledger.next_number());
+        let admin_tls = self.ledger.served().admin_tls.clone();
         let building = blocking(move || {
             let mut loaded = check(&text, &path)?;
             adapt(Arc::make_mut(&mut loaded.checked));
-            let running = Running { snapshot: Some(&current), listeners: &open };
+            let running =
+                Running { snapshot: Some(&current), listeners: &open, admin_tls: admin_tls.as_ref() };
             let built = snapshot::build(&loaded.checked, &engine, running, number);
             let built = built.map_err(|problems| loaded.reject(&problems));
             Ok::<_, SourceError>((loaded, built))
         });
         let (loaded, built) = building.await??;
         self.refused = built.is_err().then(|| Arc::clone(&loaded.checked));
-        let Built { snapshot, listeners } = built?;
+        let Built { snapshot, listeners, admin_tls } = built?;
         let sockets = self.bind_new(&loaded, &listeners)?;
-        Ok(Ready { loaded, snapshot, listeners, sockets })
+        Ok(Ready { loaded, snapshot, listeners, admin_tls, sockets })
     }
 
     fn is_running(&self, ready: &Ready) -> bool {
         let running = self.current.load();
         *ready.loaded.checked == *self.running
             && ready.listeners == self.listeners
+            && same_tls(self.ledger.served().admin_tls.as_ref(), ready.admin_tls.as_ref())
             && are_same(&running.attachments, &ready.snapshot.attachments)
             && are_same(&running.clusters, &ready.snapshot.clusters)
     }
@@ -410,6 +415,7 @@ impl Reloader {
             text: ready.loaded.text,
             leader: ready.loaded.checked.leader,
             token: ready.loaded.checked.admin.token,
+            admin_tls: ready.admin_tls,
             is_on_trial: self.trial.is_some(),
             listeners: ready.listeners.clone(),
         });
@@ -445,6 +451,11 @@ fn unwritable(ledger: &Ledger, error: &std::io::Error) -> String {
         "the document's file {} cannot be written: {error}; let it be written to, or let the API lead: `\"source\": \"api\"`",
         ledger.path().display()
     )
+}
+
+/// Whether they are the same object.
+fn same_tls(one: Option<&Arc<Tls>>, other: Option<&Arc<Tls>>) -> bool {
+    one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
 }
 
 /// Whether they are the same objects.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::config::{self, Checked, Problem};
 use crate::listener::ListenerSpec;
+use crate::listener::tls::Tls;
 use crate::message::http1::HeadLimits;
 use crate::observe::access_log::{Sink, Target};
 use crate::plugin::{Link, PluginEngine};
@@ -26,6 +27,8 @@ pub struct Built {
     pub snapshot: Snapshot,
     /// Where they come in.
     pub listeners: Vec<ListenerSpec>,
+    /// The TLS of the admin address; none in the clear.
+    pub admin_tls: Option<Arc<Tls>>,
 }
 
 /// What runs already, to be taken over where nothing changed.
@@ -35,6 +38,8 @@ pub struct Running<'a> {
     pub snapshot: Option<&'a Snapshot>,
     /// Where they come in.
     pub listeners: &'a [ListenerSpec],
+    /// The TLS of the admin address.
+    pub admin_tls: Option<&'a Arc<Tls>>,
 }
 
 /// Builds what serves by a document. Blocks: plugins are compiled here.
@@ -47,6 +52,7 @@ pub fn build(
     let mut problems = Vec::new();
     let previous = running.snapshot;
     let listeners = listeners::live(checked, running.listeners, &mut problems);
+    let admin_tls = listeners::admin(checked, running.admin_tls, &mut problems);
     let clusters = clusters::live(checked, previous, &mut problems);
     let plugins = plugins::attach(checked, engine, previous, &mut problems);
     let access_log = open_access_log(&checked.access_log, &checked.secrets, previous, &mut problems);
@@ -74,13 +80,14 @@ pub fn build(
         certificates: listeners::certificates(&listeners),
         settings: live_settings(&checked.http),
     };
-    Ok(Built { snapshot, listeners })
+    Ok(Built { snapshot, listeners, admin_tls })
 }
 
 /// Tries a document's certificates and plugins without opening anything that a gateway would write to.
 pub fn check(checked: &Checked, engine: &PluginEngine) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     listeners::live(checked, &[], &mut problems);
+    listeners::admin(checked, None, &mut problems);
     clusters::live(checked, None, &mut problems);
     plugins::attach(checked, engine, None, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }

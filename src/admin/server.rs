@@ -12,8 +12,8 @@ use axum::extract::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
@@ -21,10 +21,15 @@ use tracing::{debug, warn};
 use super::api;
 use super::status::Sources;
 use super::users::user_name;
+use crate::base::transport::Transport;
+use crate::listener::tls::{Refused, Tls};
 use crate::reload::Requests;
 
 /// Connections served at one time at each door; more of them wait.
 const CONNECTIONS: usize = 64;
+/// What is answered to plain HTTP where TLS is spoken.
+const CLEARTEXT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\r\n\
+    this address speaks TLS: ask for https\n";
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers the operator.
@@ -77,21 +82,25 @@ impl Door {
         Self { api, places: Arc::new(Semaphore::new(CONNECTIONS)), connections }
     }
 
-    async fn admit<I>(&mut self, accepted: io::Result<(I, Caller)>)
+    /// Serves a connection, once it is known whose it is.
+    async fn admit<F>(&mut self, accepted: io::Result<F>)
     where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = Option<(Transport, Caller)>> + Send + 'static,
     {
         while self.connections.try_join_next().is_some() {}
-        let (io, caller) = match accepted {
-            Ok(accepted) => accepted,
+        let greeting = match accepted {
+            Ok(greeting) => greeting,
             Err(error) => {
                 warn!(%error, "admin connection cannot be accepted");
                 return tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
-        let service = TowerToHyperService::new(self.api.clone().layer(Extension(caller)));
+        let api = self.api.clone();
         self.connections.spawn(async move {
+            let greeted = tokio::time::timeout(HEAD_TIMEOUT, greeting).await;
+            let Ok(Some((io, caller))) = greeted else { return drop(place) };
+            let service = TowerToHyperService::new(api.layer(Extension(caller)));
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
@@ -121,7 +130,7 @@ impl Admin {
         loop {
             let accepted = socket.accept().await.map(|(io, _)| {
                 let caller = Caller { access: Access::Full, name: operator(&io) };
-                (io, caller)
+                std::future::ready(Some((Transport::Unix(io), caller)))
             });
             door.admit(accepted).await;
         }
@@ -129,12 +138,12 @@ impl Admin {
 
     /// Serves an address for ever, for looking but for who shows the token. Dropping it ends the requests under way.
     pub async fn serve_address(self, listener: TcpListener) {
+        let ledger = Arc::clone(&self.sources.ledger);
         let mut door = Door::new(self);
         loop {
-            let accepted = listener.accept().await.map(|(io, peer): (_, SocketAddr)| {
-                (io, Caller { access: Access::Observe, name: peer.to_string() })
-            });
-            door.admit(accepted).await;
+            let accepted = listener.accept().await;
+            let tls = ledger.served().admin_tls.clone();
+            door.admit(accepted.map(|(io, peer)| Box::pin(greet(io, peer, tls)))).await;
         }
     }
 
@@ -145,6 +154,33 @@ impl Admin {
 
     pub(super) fn is_ready(&self) -> bool {
         self.is_ready.load(Relaxed)
+    }
+}
+
+/// Finds out who has connected, by TLS where that is spoken: whoever shows a certificate that is good is an operator.
+async fn greet(io: TcpStream, peer: SocketAddr, tls: Option<Arc<Tls>>) -> Option<(Transport, Caller)> {
+    let visitor = Caller { access: Access::Observe, name: peer.to_string() };
+    let Some(tls) = tls else { return Some((Transport::Tcp(io), visitor)) };
+    match tls.accept(io).await {
+        Ok(secured) => {
+            let caller = match &secured.session.client_certificate {
+                Some(certificate) => Caller { access: Access::Full, name: certificate.subject.clone() },
+                None => visitor,
+            };
+            Some((secured.transport, caller))
+        }
+        Err(Refused::Cleartext(mut io)) => {
+            // Whoever does not read it has learned as much by the end of the connection. What was asked is read first: closing
+            // with a request unread would make the system throw the answer away.
+            let mut asked = [0; 4096];
+            let _ = io.read(&mut asked).await;
+            let _ = io.write_all(CLEARTEXT).await;
+            None
+        }
+        Err(error) => {
+            debug!(%error, "TLS handshake at the admin address failed");
+            None
+        }
     }
 }
 

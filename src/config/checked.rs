@@ -164,6 +164,8 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// What opens all of it to who shows it there; none is that nothing does.
     pub token: Option<Token>,
+    /// How TLS is spoken there; none in the clear.
+    pub tls: Option<Tls>,
     /// None is `cloud-cup.sock` in a folder that the one who opens it chooses.
     pub socket: Option<PathBuf>,
 }

@@ -69,7 +69,7 @@ pub enum Change {
 pub struct Differences {
     /// In the order of the new document. What was removed stands behind what it stood behind in the old one.
     pub differences: Vec<Difference>,
-    /// Whether there are more than [`MOST_DIFFERENCES`].
+    /// Whether there are more than are listed (10,000).
     #[serde(default)]
     pub more: bool,
 }

@@ -209,6 +209,9 @@ pub(super) struct Admin {
     /// characters of ASCII without spaces, usually `$env:NAME` or `$file:PATH`. Default: none, and nobody may.
     #[schemars(extend("pattern" = r"^([!-~]{16,}|\$(env|file):.+)$"))]
     pub token: Option<String>,
+    /// Makes `listen` an address for TLS. With `client_certificates`, whoever shows one that is good may do there all that
+    /// `cupctl` may.
+    pub tls: Option<Tls>,
     /// The path of the socket for `cupctl`. Default: `cloud-cup.sock` in `$XDG_RUNTIME_DIR`, in `/run` or in the folder
     /// for temporary files, whichever is there first.
     #[schemars(length(min = 1))]

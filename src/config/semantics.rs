@@ -46,6 +46,7 @@ pub(super) fn check(
         admin: Admin {
             listen: admin_listen,
             token: settings::admin_token(document, report),
+            tls: settings::admin_tls(document, environment, report),
             socket: admin_socket.map(|path| environment.directory.join(path)),
         },
         upstreams: upstreams.into_checked(),

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::config::{Leader, Token};
 use crate::listener::ListenerSpec;
+use crate::listener::tls::Tls;
 use crate::revision::{Revision, Store, StoreError, hash};
 
 /// See the module.
@@ -35,6 +36,8 @@ pub struct Served {
     pub leader: Leader,
     /// What opens the admin address to who shows it.
     pub token: Option<Token>,
+    /// The TLS of the admin address; none in the clear.
+    pub admin_tls: Option<Arc<Tls>>,
     /// Whether it is taken back unless it is confirmed.
     pub is_on_trial: bool,
     /// Where it is served.

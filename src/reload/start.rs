@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Ledger, Loaded, Served, SourceError, check, load};
 use crate::config::{KeptIn, Leader};
 use crate::listener::ListenerSpec;
+use crate::listener::tls::Tls;
 use crate::revision::{Revision, Source, Store, StoreError, default_folder, hash};
 
 /// How many revisions are remembered.
@@ -61,7 +62,12 @@ impl Start {
     }
 
     /// Opens the ledger, with this beginning in it.
-    pub fn into_ledger(mut self, path: &Path, listeners: Vec<ListenerSpec>) -> (Ledger, Vec<String>) {
+    pub fn into_ledger(
+        mut self,
+        path: &Path,
+        listeners: Vec<ListenerSpec>,
+        admin_tls: Option<Arc<Tls>>,
+    ) -> (Ledger, Vec<String>) {
         let number = self.number();
         if self.history.latest().is_none_or(|latest| latest.number != number) {
             let revision =
@@ -76,6 +82,7 @@ impl Start {
             text: Arc::clone(&self.loaded.text),
             leader: self.loaded.checked.leader,
             token: self.loaded.checked.admin.token,
+            admin_tls,
             is_on_trial: false,
             listeners,
         };

@@ -23,8 +23,7 @@ pub(super) fn live(
     previous: &[ListenerSpec],
     problems: &mut Vec<Problem>,
 ) -> Vec<ListenerSpec> {
-    #[expect(clippy::disallowed_methods, reason = "certificates are valid by the wall clock")]
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let now = now();
     let mut rules = checked.routes.iter().flat_map(|route| &route.rules);
     let takes_early_data = rules.any(|rule| rule.takes_early_data);
     let live = checked.listeners.iter().filter_map(|listener| {
@@ -46,6 +45,24 @@ pub(super) fn live(
         })
     });
     live.collect()
+}
+
+/// The TLS of the admin address; what did not change is `running` itself.
+pub(super) fn admin(
+    checked: &Checked,
+    running: Option<&Arc<Tls>>,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<Tls>> {
+    let tls = checked.admin.tls.as_ref()?;
+    let builder = Builder { checked: tls, secrets: &checked.secrets, takes_early_data: false, problems };
+    builder.build(Protocols { h1: true, h2: false, h3: false }, running, now())
+}
+
+/// The wall clock, by which certificates are valid, in seconds since the epoch.
+fn now() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "certificates are valid by the wall clock")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
 /// The certificates that they show.

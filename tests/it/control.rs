@@ -1,5 +1,6 @@
 //! Changing a running gateway by its admin API and by `cupctl`.
 
+mod address;
 mod edits;
 mod explain;
 mod leads;

@@ -7,17 +7,31 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::header::{HOST, IF_MATCH};
+use http::header::{AUTHORIZATION, HOST, IF_MATCH};
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 /// A gateway that can be asked.
 pub struct Gateway {
-    pub socket: PathBuf,
+    pub place: Place,
+}
+
+/// Where its admin API is.
+pub enum Place {
+    Socket(PathBuf),
+    Address(Address),
+}
+
+/// An address, and what opens it.
+pub struct Address {
+    pub url: String,
+    pub token: Option<String>,
+    pub ca: Option<PathBuf>,
+    pub identity: Option<PathBuf>,
 }
 
 /// What it has answered.
@@ -72,13 +86,13 @@ impl Gateway {
     /// Sends a request and reads the answer to its end.
     pub fn ask(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(exchange(&self.socket, question))
+        runtime.block_on(exchange(&self.place, question))
     }
 
     /// Sends a request and hands on each line of an answer that does not end.
     pub fn follow(&self, question: &Question<'_>, each: impl FnMut(&str)) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(follow(&self.socket, question, each))
+        runtime.block_on(follow(&self.place, question, each))
     }
 
     /// The same as [`Self::ask`], for an answer that is to be read further.
@@ -110,15 +124,15 @@ impl Answer {
     }
 }
 
-async fn exchange(socket: &Path, question: &Question<'_>) -> anyhow::Result<Answer> {
-    let response = send(socket, question).await?;
+async fn exchange(place: &Place, question: &Question<'_>) -> anyhow::Result<Answer> {
+    let response = send(place, question).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     Ok(Answer { status, body })
 }
 
-async fn follow(socket: &Path, question: &Question<'_>, mut each: impl FnMut(&str)) -> anyhow::Result<()> {
-    let response = send(socket, question).await?;
+async fn follow(place: &Place, question: &Question<'_>, mut each: impl FnMut(&str)) -> anyhow::Result<()> {
+    let response = send(place, question).await?;
     let (status, mut body) = (response.status(), response.into_body());
     if !status.is_success() {
         let body = body.collect().await?.to_bytes();
@@ -135,22 +149,73 @@ async fn follow(socket: &Path, question: &Question<'_>, mut each: impl FnMut(&st
     Ok(())
 }
 
+/// The body of an answer, as it comes.
+type Told = UnsyncBoxBody<Bytes, anyhow::Error>;
+
+async fn send(place: &Place, question: &Question<'_>) -> anyhow::Result<Response<Told>> {
+    let (root, token) = match place {
+        Place::Socket(_) => ("", None),
+        Place::Address(address) => (address.url.trim_end_matches('/'), address.token.as_ref()),
+    };
+    let mut request = Request::builder().method(&question.method).uri(format!("{root}{}", question.path));
+    if let Some(revision) = question.if_match {
+        request = request.header(IF_MATCH, format!("\"{revision}\""));
+    }
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let body = Bytes::copy_from_slice(question.body);
+    match place {
+        Place::Socket(socket) => {
+            let request = request.header(HOST, "localhost").body(Full::new(body))?;
+            while_telling(send_to_socket(socket, request)).await
+        }
+        Place::Address(address) => {
+            let client = address.client()?;
+            while_telling(send_to_address(&client, request.body(body)?, &address.url)).await
+        }
+    }
+}
+
 /// The connection ends with the response's body.
-async fn send(socket: &Path, question: &Question<'_>) -> anyhow::Result<Response<Incoming>> {
+async fn send_to_socket(socket: &Path, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Told>> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
-        format!("no gateway answers on {} (--socket names another one)", socket.display())
+        format!("no gateway answers on {} (--socket or --address names another one)", socket.display())
     })?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     #[expect(clippy::disallowed_methods, reason = "it ends with the runtime, which is this command's")]
     drop(tokio::spawn(connection));
-    let mut request =
-        Request::builder().method(&question.method).uri(&question.path).header(HOST, "cloud-cup");
-    if let Some(revision) = question.if_match {
-        request = request.header(IF_MATCH, format!("\"{revision}\""));
+    let response = sender.send_request(request).await?;
+    Ok(response.map(|body| body.map_err(anyhow::Error::from).boxed_unsync()))
+}
+
+async fn send_to_address(
+    client: &reqwest::Client,
+    request: Request<Bytes>,
+    url: &str,
+) -> anyhow::Result<Response<Told>> {
+    let sent = client.execute(request.try_into()?).await;
+    let response: Response<reqwest::Body> =
+        sent.with_context(|| format!("no gateway answers at {url}"))?.into();
+    Ok(response.map(|body| body.map_err(anyhow::Error::from).boxed_unsync()))
+}
+
+impl Address {
+    fn client(&self) -> anyhow::Result<reqwest::Client> {
+        let read =
+            |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let mut builder = reqwest::Client::builder().no_proxy();
+        if let Some(path) = &self.ca {
+            let unfit = || format!("{} is no PEM file of certificates", path.display());
+            let roots = reqwest::Certificate::from_pem_bundle(&read(path)?).with_context(unfit)?;
+            builder = builder.tls_certs_only(roots);
+        }
+        if let Some(path) = &self.identity {
+            let unfit = || format!("{} is no PEM file of a certificate and its key", path.display());
+            builder = builder.identity(reqwest::Identity::from_pem(&read(path)?).with_context(unfit)?);
+        }
+        Ok(builder.build()?)
     }
-    let body = Full::new(Bytes::copy_from_slice(question.body));
-    let answering = sender.send_request(request.body(body)?);
-    Ok(while_telling(answering).await?)
 }
 
 /// Tells people every second that something takes its time.

@@ -19,7 +19,7 @@ use cloud_cup::admin::default_socket;
 use cloud_cup::workbench::{self, New, Options};
 use cloud_cup::{commands, config};
 
-use ask::{Gateway, Question};
+use ask::{Address, Gateway, Place, Question};
 use change::Why;
 use say::{Output, failed, say};
 use show::Show;
@@ -31,6 +31,18 @@ struct Arguments {
     /// The gateway's admin socket. [default: $CLOUDCUP_SOCKET, or where the gateway puts it by itself]
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// The gateway's admin address instead, `https://HOST:PORT`, or `http://` on the loopback interface.
+    #[arg(long, global = true, value_name = "URL", env = "CLOUDCUP_ADDRESS", conflicts_with = "socket")]
+    address: Option<String>,
+    /// The document's `admin.token`.
+    #[arg(long, global = true, value_name = "TOKEN", env = "CLOUDCUP_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// A PEM file with the certificates of who vouches for the address. [default: whom this machine trusts]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// A PEM file with a certificate to show at the address, and its key.
+    #[arg(long, global = true, value_name = "FILE")]
+    identity: Option<PathBuf>,
     /// Print JSON instead of text.
     #[arg(long, short, global = true, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -244,7 +256,14 @@ enum Action {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let gateway = Gateway { socket: arguments.socket.unwrap_or_else(default_socket) };
+    let place = match arguments.address {
+        None => Place::Socket(arguments.socket.unwrap_or_else(default_socket)),
+        Some(url) => {
+            let (token, ca, identity) = (arguments.token, arguments.ca, arguments.identity);
+            Place::Address(Address { url, token, ca, identity })
+        }
+    };
+    let gateway = Gateway { place };
     let output = arguments.output;
     match arguments.command {
         Command::Check { file, live, backend, route } => match (file, backend, route) {

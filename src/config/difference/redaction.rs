@@ -40,7 +40,7 @@ const PRIVATE_PARTS: [&str; 8] = ["k", "d", "p", "q", "dp", "dq", "qi", "oth"];
 /// In every private key in PEM.
 const PRIVATE_PEM: &str = "PRIVATE KEY-----";
 
-/// Puts [`REDACTED`] in the place of every secret that is written into a document.
+/// Puts `***` in the place of every secret that is written into a document.
 ///
 /// Two documents that differ in a secret alone are the same afterwards: compare first, then redact the differences.
 pub fn redact(document: &mut Value) {
@@ -48,7 +48,7 @@ pub fn redact(document: &mut Value) {
 }
 
 impl Differences {
-    /// The same without the secrets. A secret that has changed is still a difference, from [`REDACTED`] to the same.
+    /// The same without the secrets. A secret that has changed is still a difference, from `***` to the same.
     pub fn redacted(mut self) -> Self {
         self.differences = self.differences.into_iter().map(Difference::redacted).collect();
         self

@@ -117,6 +117,21 @@ pub(super) fn kept_in(written: Option<&str>, environment: &Environment<'_>) -> K
 }
 
 /// What is wrong with it is said without showing it.
+pub(super) fn admin_tls(
+    document: &Document,
+    environment: &Environment<'_>,
+    report: &mut Report,
+) -> Option<crate::config::Tls> {
+    let admin = document.admin.as_ref()?;
+    let at = Path::ROOT.field("admin");
+    let at = at.field("tls");
+    let tls = admin.tls.as_ref().map(|written| super::tls::tls(&at, written, environment, report));
+    if tls.is_some() && admin.listen.is_none() {
+        report.error(at, "TLS is spoken at `listen`, and there is none");
+    }
+    tls
+}
+
 pub(super) fn admin_token(document: &Document, report: &mut Report) -> Option<Token> {
     let text = document.admin.as_ref()?.token.as_ref()?;
     let admin = Path::ROOT.field("admin");

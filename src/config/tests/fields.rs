@@ -64,7 +64,7 @@ const fn case(
 }
 
 #[rustfmt::skip]
-const CASES: [Case; 144] = [
+const CASES: [Case; 145] = [
     case("$schema", "/$schema", r#""x""#, "1",
         "expected a string, found `1`"),
     case("root", "/root", r#""[::1]:0""#, r#""127.0.0.1""#,
@@ -181,6 +181,8 @@ const CASES: [Case; 144] = [
         "address overlaps with that of `root`"),
     case("Admin.token", "/admin/token", r#""0123456789abcdef""#, r#""0123456789abcde""#,
         "expected at least 16 characters of ASCII without spaces, found 15"),
+    case("Admin.tls", "/admin/tls", r#"{"certificates": [{"certificate": "a", "key": "b"}]}"#, "{}",
+        "missing field `certificates`"),
     case("Admin.socket", "/admin/socket", r#""/run/cup.sock""#, r#""""#,
         "expected a string that is not empty, found an empty string"),
     case("Upstream.backends", "/upstreams/games/backends", r#"[{"host": "a:1"}]"#, r#"[{"host": "a:1"}, {"host": "a:1"}]"#,
