@@ -64,8 +64,8 @@ pub(super) struct Document {
     pub timeouts: Option<Timeouts>,
     /// How much to accept.
     pub limits: Option<Limits>,
-    /// Proxies in front of Cloud Cup, as IP addresses or networks (`10.0.0.0/8`). The `X-Forwarded-*` and `Forwarded`
-    /// headers of a request from one of them are kept and appended to; those of anybody else are replaced.
+    /// Proxies in front of Cloud Cup, as IP addresses or networks (`10.0.0.0/8`). The headers `X-Forwarded-For`, `-Proto` and
+    /// `-Host` and `Forwarded` of a request from one of them are kept and appended to; those of anybody else are replaced.
     pub trusted_proxies: Option<Vec<Option<String>>>,
     /// Whether to add `Via` to requests and responses. Default: false.
     #[schemars(extend("default" = false))]
