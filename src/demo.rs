@@ -81,6 +81,7 @@ fn document_text(root: &str, socket: &std::path::Path, backends: &[SocketAddr]) 
     let document = serde_json::json!({
         "root": root,
         "admin": { "listen": "127.0.0.1:0", "socket": socket },
+        "history": "history",
         "routes": {
             "/": { "backends": [backend(0)] },
             "/game/*": { "backends": [backend(0), backend(1), backend(2)], "strategy": "round-robin" },
