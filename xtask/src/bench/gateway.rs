@@ -102,6 +102,7 @@ pub fn base(ports: Ports, dir: &Path) -> Value {
         "root": format!("127.0.0.1:{}", ports.listener),
         "workers": 1,
         "access_log": "off",
+        "history": "off",
         "admin": { "socket": socket(dir) },
         "routes": { "*": { "backends": backends(ports) } },
     })

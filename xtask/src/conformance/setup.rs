@@ -74,6 +74,7 @@ fn document(ports: Ports, backend: u16) -> Value {
         },
         "workers": 1,
         "access_log": "off",
+        "history": "off",
         "admin": { "socket": "admin.sock" },
         // Autobahn's server wants its own port in `host`.
         "upstreams": { "sockets": { "backends": [{ "host": address(ports.sockets) }], "host": "backend" } },
