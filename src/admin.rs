@@ -3,6 +3,7 @@
 
 mod api;
 mod capabilities;
+mod extract;
 mod guard;
 mod page;
 mod probing;

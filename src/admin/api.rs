@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware;
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::capabilities::BreakerAction;
+use super::extract::{Body, Path, Query};
 use super::probing::{ProbeResult, probe_all};
 use super::server::{Admin, Caller, Wish};
 use super::serving::{ListenerStatus, RouteStatus};
@@ -141,7 +141,7 @@ impl Asked {
     }
 }
 
-async fn explain(State(admin): State<Admin>, body: Bytes) -> Result<Json<Explanation>, Refusal> {
+async fn explain(State(admin): State<Admin>, Body(body): Body) -> Result<Json<Explanation>, Refusal> {
     let unfit = |error: &dyn std::fmt::Display| Refusal::new(StatusCode::BAD_REQUEST, error.to_string());
     let asked: Asked = serde_json::from_slice(&body).map_err(|error| unfit(&error))?;
     let request = crate::proxy::question(&asked.method, &asked.url, &asked.headers);
@@ -173,7 +173,7 @@ async fn logs(State(admin): State<Admin>) -> Result<Response, Refusal> {
         }
     });
     let kind = HeaderValue::from_static("application/x-ndjson");
-    Ok(([(CONTENT_TYPE, kind)], Body::from_stream(lines)).into_response())
+    Ok(([(CONTENT_TYPE, kind)], axum::body::Body::from_stream(lines)).into_response())
 }
 
 /// Which backends are to be probed.
@@ -212,7 +212,7 @@ async fn apply(
     Extension(caller): Extension<Caller>,
     Query(why): Query<Why>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Outcome, Refusal> {
     let text = match config::text(&body) {
         Ok(text) => text.to_owned(),
@@ -233,7 +233,7 @@ fn trial(text: &str) -> Result<Duration, Refusal> {
     })
 }
 
-async fn plan(State(admin): State<Admin>, body: Bytes) -> Result<Response, Refusal> {
+async fn plan(State(admin): State<Admin>, Body(body): Body) -> Result<Response, Refusal> {
     let text = match config::text(&body) {
         Ok(text) => text.to_owned(),
         Err(diagnostic) => return Ok(Outcome::Rejected { diagnostics: vec![diagnostic] }.into_response()),
@@ -285,19 +285,19 @@ async fn read(State(admin): State<Admin>, Path(place): Path<String>) -> Result<R
 
 type Changing = (State<Admin>, Extension<Caller>, Query<Why>, HeaderMap);
 
-async fn put_all(changing: Changing, body: Bytes) -> Result<Outcome, Refusal> {
+async fn put_all(changing: Changing, Body(body): Body) -> Result<Outcome, Refusal> {
     edit_at(changing, String::new(), Edit::Put(value(&body)?)).await
 }
 
-async fn patch_all(changing: Changing, body: Bytes) -> Result<Outcome, Refusal> {
+async fn patch_all(changing: Changing, Body(body): Body) -> Result<Outcome, Refusal> {
     edit_at(changing, String::new(), Edit::Patch(value(&body)?)).await
 }
 
-async fn put(changing: Changing, Path(place): Path<String>, body: Bytes) -> Result<Outcome, Refusal> {
+async fn put(changing: Changing, Path(place): Path<String>, Body(body): Body) -> Result<Outcome, Refusal> {
     edit_at(changing, place, Edit::Put(value(&body)?)).await
 }
 
-async fn patch(changing: Changing, Path(place): Path<String>, body: Bytes) -> Result<Outcome, Refusal> {
+async fn patch(changing: Changing, Path(place): Path<String>, Body(body): Body) -> Result<Outcome, Refusal> {
     edit_at(changing, place, Edit::Patch(value(&body)?)).await
 }
 
