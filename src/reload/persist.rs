@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// A new content of a file, written beside it. Unless it is put in place, dropping it leaves everything as it was.
@@ -13,13 +14,17 @@ pub(super) struct Staged {
 
 impl Staged {
     /// Writes the new content of a file, to the disk and with the file's own permissions. Where the file is a link, what
-    /// it leads to is replaced. Blocks.
+    /// it leads to is replaced; where it is gone, it is made anew, for its owner alone. Blocks.
     pub fn write(path: &Path, text: &str) -> io::Result<Self> {
-        let target = fs::canonicalize(path)?;
+        let target = match fs::canonicalize(path) {
+            Ok(target) => target,
+            Err(_) => std::path::absolute(path)?,
+        };
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.new", std::process::id()));
         let staged = Self { written: target.with_file_name(name), target };
-        let permissions = fs::metadata(&staged.target)?.permissions();
+        let permissions = fs::metadata(&staged.target).map(|found| found.permissions());
+        let permissions = permissions.unwrap_or_else(|_| fs::Permissions::from_mode(0o600));
         let mut file = File::create(&staged.written)?;
         file.set_permissions(permissions)?;
         file.write_all(text.as_bytes())?;

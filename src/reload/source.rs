@@ -1,6 +1,6 @@
 //! Reading and checking the document.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
 
@@ -49,15 +49,20 @@ pub(super) fn read(path: &Path) -> Result<String, SourceError> {
 
 /// Checks a document that stands, or could stand, in this file. Blocks.
 pub fn check(text: &str, path: &Path) -> Result<Loaded, SourceError> {
-    let path = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
+    let folder = folder(path).map_err(|error| unreadable(path, &error))?;
     let names = shipped::names();
-    let environment = Environment {
-        shipped: &names,
-        directory: path.parent().unwrap_or(Path::new("/")),
-        variable: &|name| env::var(name),
-    };
+    let environment = Environment { shipped: &names, directory: &folder, variable: &|name| env::var(name) };
     let (checked, warnings) = config::check(text, &environment).map_err(SourceError::Rejected)?;
     Ok(Loaded { text: text.into(), checked: Arc::new(checked), warnings })
+}
+
+/// Where the document's paths begin: the folder of the file, or of what it links to. It may be missing by now.
+fn folder(path: &Path) -> std::io::Result<PathBuf> {
+    let place = match fs::canonicalize(path) {
+        Ok(path) => path,
+        Err(_) => std::path::absolute(path)?,
+    };
+    fs::canonicalize(place.parent().unwrap_or(Path::new("/")))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> SourceError {

@@ -67,6 +67,51 @@ async fn what_cannot_be_written_is_not_served() {
 }
 
 #[tokio::test]
+async fn a_lost_file_comes_back_with_the_next_change() {
+    let backend = Backend::echo("a");
+    let gateway = gateway(&backend).await;
+    let (file, two) = (gateway.folder().join("document.json"), changed(&gateway, 2));
+    fs::remove_file(&file).expect("it is there");
+    let (status, outcome) = ask(&gateway, "POST", "/v1/reload", "").await;
+    assert_eq!((status, &outcome["outcome"]), (422, &"failed".into()), "there is nothing to read");
+    assert_eq!(ask(&gateway, "GET", "/v1/status", "").await.1["document"]["drifted"], true);
+    assert_eq!(ask(&gateway, "POST", "/v1/apply", &two).await.0, 200);
+    assert_eq!((served(&gateway).await.as_str(), fs::read_to_string(&file).expect("it is back")), ("2", two));
+}
+
+#[tokio::test]
+async fn a_lost_history_is_told_and_costs_nothing_that_serves() {
+    let backend = Backend::echo("a");
+    let gateway = gateway(&backend).await;
+    fs::remove_dir_all(gateway.folder().join("revisions")).expect("it is there");
+    let (status, outcome) = ask(&gateway, "POST", "/v1/apply", &changed(&gateway, 2)).await;
+    assert_eq!((status, &outcome["outcome"]), (422, &"failed".into()), "{outcome}");
+    let message = outcome["message"].as_str().expect("a message");
+    assert!(message.contains("revisions"), "which folder: {message}");
+    assert_eq!(served(&gateway).await, "1");
+    fs::create_dir(gateway.folder().join("revisions")).expect("the folder can be written to");
+    assert_eq!(ask(&gateway, "POST", "/v1/apply", &changed(&gateway, 2)).await.0, 200);
+    assert_eq!(served(&gateway).await, "2");
+}
+
+#[tokio::test]
+async fn a_request_that_says_too_little_is_refused_in_json() {
+    let backend = Backend::echo("a");
+    let gateway = gateway(&backend).await;
+    for (method, path) in [
+        ("GET", "/v1/diff?from=x"),
+        ("POST", "/v1/breakers?name=x&action=burn"),
+        ("GET", "/v1/revisions/none"),
+        ("POST", "/v1/plugins/trip"),
+        ("GET", "/v1/nothing"),
+    ] {
+        let (status, told) = ask(&gateway, method, path, "").await;
+        assert!(matches!(status, 400 | 404), "{method} {path}: {status}");
+        assert!(told["message"].as_str().is_some_and(|message| !message.is_empty()), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn of_two_changes_of_one_revision_one_wins() {
     let backend = Backend::echo("a");
     let gateway = std::sync::Arc::new(gateway(&backend).await);
