@@ -33,6 +33,7 @@ pub(super) fn takes_over() -> bool {
 impl App {
     /// Starts this program anew, or another one, with the arguments of this process, and returns its process id when it
     /// serves. What is left to do is to stop. When it does not serve, everything is as before, and the error says why.
+    /// Dropping the future ends the new process; then, too, what is left to do is to stop.
     pub async fn replace(&self, program: Option<&Path>) -> Result<u32, String> {
         let passed =
             self.addresses.iter().find(|(_, address)| matches!(address, ListenAddress::Inherited(_)));
@@ -60,25 +61,23 @@ impl App {
     }
 
     async fn start_replacement(&self, program: &Path) -> Result<u32, String> {
-        let mut child = Command::new(program)
+        let child = Command::new(program)
             .args(env::args_os().skip(1))
             .env(MARK, std::process::id().to_string())
             .stdin(Stdio::null())
             .spawn()
             .map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
         let process = child.id().unwrap_or_default();
-        let outcome = self.until_it_serves(&mut child, process).await;
-        if outcome.is_err() {
-            // It has ended already, or is of no use.
-            let _ = child.kill().await;
-        }
-        outcome.map(|()| process)
+        let mut unproven = Unproven(Some(child));
+        self.until_it_serves(&mut unproven, process).await?;
+        unproven.0 = None;
+        Ok(process)
     }
 
-    async fn until_it_serves(&self, child: &mut Child, process: u32) -> Result<(), String> {
+    async fn until_it_serves(&self, unproven: &mut Unproven, process: u32) -> Result<(), String> {
         let deadline = Instant::now() + ALLOWED;
         while Instant::now() < deadline {
-            if let Ok(Some(status)) = child.try_wait() {
+            if let Some(Ok(Some(status))) = unproven.0.as_mut().map(Child::try_wait) {
                 return Err(format!("the new process has ended ({status}); what it wrote says why"));
             }
             if answering(&self.socket).await == Some(process) {
@@ -87,6 +86,18 @@ impl App {
             sleep(LOOK).await;
         }
         Err(format!("the new process does not serve within {ALLOWED:?}"))
+    }
+}
+
+/// A new process that does not serve yet. Dropping it ends that.
+struct Unproven(Option<Child>);
+
+impl Drop for Unproven {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended already.
+            let _ = child.start_kill();
+        }
     }
 }
 

@@ -120,7 +120,11 @@ async fn until_stopped(mut app: App) -> ExitCode {
             wish = app.wish() => match wish {
                 Wish::End => break,
                 Wish::Replace(program, answer) => {
-                    let replaced = app.replace(program.as_deref()).await;
+                    let replaced = tokio::select! {
+                        replaced = app.replace(program.as_deref()) => replaced,
+                        _ = terminate.recv() => break,
+                        _ = interrupt.recv() => break,
+                    };
                     let is_replaced = replaced.is_ok();
                     // Whoever asked may have gone; the outcome is in the log as well.
                     let _ = answer.send(replaced);
