@@ -13,6 +13,7 @@ mod plan;
 mod source;
 mod start;
 mod trial;
+mod wanted;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -20,10 +21,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use serde_json::Value;
 use tracing::{error, info, warn};
 
-use crate::config::{self, Checked, Diagnostic, Differences, Leader, Problem, edit};
+use crate::config::{self, Checked, Diagnostic, Leader, Problem};
 use crate::listener::tls::Tls;
 use crate::listener::{Bound, ListenerSpec, bind};
 use crate::plugin::PluginEngine;
@@ -33,6 +33,7 @@ use crate::snapshot::{self, Built, Running};
 use crate::worker::Worker;
 use persist::Staged;
 use trial::{Answers, Trial};
+use wanted::{Next, Wanted};
 
 pub use crate::listener::{Inherited, bind_alone};
 pub use change::{Ask, Change, Edit, Request, Requests, Waiting};
@@ -81,23 +82,6 @@ struct Ready {
     listeners: Vec<ListenerSpec>,
     admin_tls: Option<Arc<Tls>>,
     sockets: Vec<(ListenerSpec, Vec<Bound>)>,
-}
-
-/// What a change leads to.
-struct Wanted {
-    text: Arc<str>,
-    source: Source,
-    trial: Next,
-}
-
-/// What becomes of trials.
-enum Next {
-    /// There is none any more.
-    Ends,
-    /// The one that is there goes on.
-    Stays,
-    /// This is on trial, for so long.
-    Begins(std::time::Duration),
 }
 
 impl Reloader {
@@ -238,74 +222,6 @@ impl Reloader {
         Ok(Some((revision.number, warnings)))
     }
 
-    fn expect_revision(&self, expected: Option<u64>) -> Result<(), Outcome> {
-        let served = self.ledger.served();
-        let Some(expected) = expected.filter(|expected| *expected != served.revision) else { return Ok(()) };
-        let earlier = self.ledger.revision(expected).ok().flatten();
-        let earlier = earlier.and_then(|(_, text)| serde_json::from_str::<Value>(&text).ok());
-        let now = serde_json::from_str::<Value>(&served.text).ok();
-        let since = earlier.zip(now).map(|(earlier, now)| Differences::between(&earlier, &now).redacted());
-        Err(Outcome::Conflict { expected, revision: served.revision, since: since.unwrap_or_default() })
-    }
-
-    /// The document that a change leads to.
-    async fn wanted(&self, change: Change) -> Result<Wanted, Outcome> {
-        let served = self.ledger.served();
-        let wanted = |text, source, trial| Ok(Wanted { text, source, trial });
-        match change {
-            Change::Reload => {
-                let text = self.to_reload(&served).await?;
-                match text == served.text && self.trial.is_some() {
-                    true => wanted(text, Source::Trial, Next::Stays),
-                    false => wanted(text, Source::File, Next::Ends),
-                }
-            }
-            Change::Apply { text, trial: None } => wanted(text.into(), Source::Api, Next::Ends),
-            Change::Apply { text, trial: Some(allowed) } => {
-                wanted(text.into(), Source::Trial, Next::Begins(allowed))
-            }
-            Change::Edit { pointer, edit } => {
-                wanted(edited(&served.text, &pointer, edit)?.into(), Source::Api, Next::Ends)
-            }
-            Change::Rollback { revision } => {
-                wanted(self.earlier(revision, &served)?, Source::Rollback, Next::Ends)
-            }
-            Change::Confirm if self.trial.is_some() => {
-                wanted(Arc::clone(&served.text), Source::Api, Next::Ends)
-            }
-            Change::Confirm => Err(Outcome::failed("nothing is on trial".to_owned())),
-        }
-    }
-
-    /// A file that still has what was served before a trial does not end that.
-    async fn to_reload(&self, served: &Served) -> Result<Arc<str>, Outcome> {
-        if served.leader == Leader::Api {
-            return Ok(Arc::clone(&served.text));
-        }
-        let path = self.path.clone();
-        let text: Arc<str> = blocking(move || source::read(&path)).await??.into();
-        match &self.trial {
-            Some(trial) if trial.previous == text => Ok(Arc::clone(&served.text)),
-            _ => Ok(text),
-        }
-    }
-
-    fn earlier(&self, number: Option<u64>, served: &Served) -> Result<Arc<str>, Outcome> {
-        if let (None, Some(trial)) = (number, &self.trial) {
-            return Ok(Arc::clone(&trial.previous));
-        }
-        let revisions = self.ledger.revisions();
-        let last = || revisions.iter().find(|one| one.hash != served.hash && one.source != Source::Trial);
-        let Some(number) = number.or_else(|| last().map(|one| one.number)) else {
-            return Err(Outcome::failed("no revision with another document is remembered".to_owned()));
-        };
-        match self.ledger.revision(number) {
-            Ok(Some((_, text))) => Ok(text.into()),
-            Ok(None) => Err(Outcome::failed(format!("revision {number} is not remembered"))),
-            Err(error) => Err(Outcome::failed(error.to_string())),
-        }
-    }
-
     async fn prepare(&mut self, text: Arc<str>) -> Result<Ready, Outcome> {
         self.prepare_with(text, |_| ()).await
     }
@@ -432,18 +348,6 @@ impl Reloader {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Outcome> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|panic| Outcome::failed(format!("the change could not be tried: {panic}")))
-}
-
-fn edited(text: &str, pointer: &str, edit: Edit) -> Result<String, Outcome> {
-    let mut document: Value = serde_json::from_str(text)
-        .map_err(|error| Outcome::failed(format!("the running document cannot be edited: {error}")))?;
-    let edited = match edit {
-        Edit::Put(value) => edit::put(&mut document, pointer, value),
-        Edit::Patch(patch) => edit::patch(&mut document, pointer, &patch),
-        Edit::Delete => edit::delete(&mut document, pointer).map(drop),
-    };
-    edited.map_err(|error| Outcome::failed(error.to_string()))?;
-    Ok(format!("{document:#}\n"))
 }
 
 fn unwritable(ledger: &Ledger, error: &std::io::Error) -> String {
