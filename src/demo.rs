@@ -135,6 +135,13 @@ A live change: edit the document, save it, and ask again. A bad one is refused a
 What the gateway counts, and how its backends are:
   curl http://{admin}/metrics
   curl --unix-socket {socket} http://admin/v1/status
+The same as a page for people, in a browser:
+  http://{admin}/
+Why a request goes where it goes, what was changed, and how to go back. In a clone `cupctl` is
+`cargo run -q --release --bin cupctl --`:
+  cupctl --socket {socket} explain GET http://{root}/private/
+  cupctl --socket {socket} history
+  cupctl --socket {socket} rollback
 
 Ctrl-C stops it."
         )
