@@ -207,19 +207,16 @@ struct Why {
     revision: Option<u64>,
 }
 
-async fn apply(
-    State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
-    Query(why): Query<Why>,
-    headers: HeaderMap,
-    Body(body): Body,
-) -> Result<Outcome, Refusal> {
+/// Who asks for a change, what is said with it, and of which revision.
+type Changing = (State<Admin>, Extension<Caller>, Query<Why>, HeaderMap);
+
+async fn apply(changing: Changing, Body(body): Body) -> Result<Outcome, Refusal> {
     let text = match config::text(&body) {
         Ok(text) => text.to_owned(),
         Err(diagnostic) => return Ok(Outcome::Rejected { diagnostics: vec![diagnostic] }),
     };
-    let trial = why.confirm.as_deref().map(trial).transpose()?;
-    change(&admin, Change::Apply { text, trial }, &caller, &headers, why).await
+    let trial = changing.2.0.confirm.as_deref().map(trial).transpose()?;
+    change(changing, Change::Apply { text, trial }).await
 }
 
 /// How long something may be on trial.
@@ -244,31 +241,17 @@ async fn plan(State(admin): State<Admin>, Body(body): Body) -> Result<Response, 
     })
 }
 
-async fn reload(
-    State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
-    Query(why): Query<Why>,
-    headers: HeaderMap,
-) -> Result<Outcome, Refusal> {
-    change(&admin, Change::Reload, &caller, &headers, why).await
+async fn reload(changing: Changing) -> Result<Outcome, Refusal> {
+    change(changing, Change::Reload).await
 }
 
-async fn confirm(
-    State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
-    Query(why): Query<Why>,
-    headers: HeaderMap,
-) -> Result<Outcome, Refusal> {
-    change(&admin, Change::Confirm, &caller, &headers, why).await
+async fn confirm(changing: Changing) -> Result<Outcome, Refusal> {
+    change(changing, Change::Confirm).await
 }
 
-async fn rollback(
-    State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
-    Query(why): Query<Why>,
-    headers: HeaderMap,
-) -> Result<Outcome, Refusal> {
-    change(&admin, Change::Rollback { revision: why.revision }, &caller, &headers, why).await
+async fn rollback(changing: Changing) -> Result<Outcome, Refusal> {
+    let revision = changing.2.0.revision;
+    change(changing, Change::Rollback { revision }).await
 }
 
 async fn read_all(admin: State<Admin>) -> Result<Response, Refusal> {
@@ -282,8 +265,6 @@ async fn read(State(admin): State<Admin>, Path(place): Path<String>) -> Result<R
         .map_err(|error| Refusal::new(StatusCode::NOT_FOUND, error.to_string()))?;
     Ok(([(ETAG, tag_of(served.revision))], Json(found)).into_response())
 }
-
-type Changing = (State<Admin>, Extension<Caller>, Query<Why>, HeaderMap);
 
 async fn put_all(changing: Changing, Body(body): Body) -> Result<Outcome, Refusal> {
     edit_at(changing, String::new(), Edit::Put(value(&body)?)).await
@@ -306,19 +287,12 @@ async fn delete(changing: Changing, Path(place): Path<String>) -> Result<Outcome
 }
 
 async fn edit_at(changing: Changing, place: String, edit: Edit) -> Result<Outcome, Refusal> {
-    let (State(admin), Extension(caller), Query(why), headers) = changing;
-    change(&admin, Change::Edit { pointer: pointer(&place), edit }, &caller, &headers, why).await
+    change(changing, Change::Edit { pointer: pointer(&place), edit }).await
 }
 
-async fn change(
-    admin: &Admin,
-    change: Change,
-    caller: &Caller,
-    headers: &HeaderMap,
-    why: Why,
-) -> Result<Outcome, Refusal> {
-    let if_match = if_match(headers)?;
-    let ask = Ask { change, if_match, author: caller.name.clone(), message: why.message };
+async fn change(changing: Changing, change: Change) -> Result<Outcome, Refusal> {
+    let (State(admin), Extension(caller), Query(why), headers) = changing;
+    let ask = Ask { change, if_match: if_match(&headers)?, author: caller.name, message: why.message };
     admin.requests.change(ask).await.ok_or_else(Refusal::stopping)
 }
 
