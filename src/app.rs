@@ -2,6 +2,7 @@
 
 mod upgrade;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tracing::{info, warn};
 pub use crate::admin::Wish;
 use crate::admin::{Admin, SocketError, Sources, default_socket, open_socket};
 use crate::base::address::ListenAddress;
+use crate::base::background::in_background;
 use crate::config::Checked;
 use crate::plugin::PluginEngine;
 use crate::reload::{
@@ -32,6 +34,8 @@ use crate::worker::Worker;
 
 /// How often a change on trial is looked after.
 const TRIAL: Duration = Duration::from_millis(250);
+/// How often to look whether requests are done with what was published before.
+const RETIRED: Duration = Duration::from_secs(1);
 
 /// A gateway that serves.
 pub struct App {
@@ -213,13 +217,14 @@ impl App {
 
 /// Reads, checks and builds, on a thread where that may block.
 async fn build(document: PathBuf, engine: Arc<PluginEngine>) -> Result<(Start, Built), StartError> {
-    let building = tokio::task::spawn_blocking(move || {
+    let building = in_background(move || {
         let begun = start(&document)?;
         let built = snapshot::build(&begun.loaded.checked, &engine, Running::default(), begun.number())
             .map_err(|problems| begun.loaded.reject(&problems))?;
         Ok::<_, SourceError>((begun, built))
     });
-    let built = building.await.map_err(|error| system("cannot build the first snapshot")(error.into()))?;
+    let built =
+        building.await.map_err(|error| system("cannot build the first snapshot")(io::Error::other(error)))?;
     Ok(built?)
 }
 
@@ -237,6 +242,10 @@ async fn keep_reloading(
             () = watch.changed() => None,
             () = sleep(TRIAL), if reloader.is_on_trial() => {
                 reloader.look_after_trial().await;
+                continue;
+            }
+            () = sleep(RETIRED), if reloader.has_retired() => {
+                reloader.forget_retired();
                 continue;
             }
         };

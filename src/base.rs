@@ -1,6 +1,7 @@
 //! The floor: what every other part stands on and that knows none of them.
 
 pub mod address;
+pub mod background;
 pub mod backoff;
 pub mod buffers;
 pub mod drain;

@@ -24,4 +24,4 @@ pub use grpc_web::GrpcWeb;
 pub use handle::{Proxy, answer};
 pub use normalise::normalise;
 pub use snapshot::{Certificate, Conditions, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
-pub use view::View;
+pub use view::{Prepared, View};

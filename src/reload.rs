@@ -23,6 +23,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use tracing::{error, info, warn};
 
+use crate::base::background::in_background;
 use crate::config::{self, Checked, Diagnostic, Leader, Problem};
 use crate::listener::tls::Tls;
 use crate::listener::{Bound, ListenerSpec, bind};
@@ -62,6 +63,7 @@ pub struct Reloader {
     /// What the workers had answered when the running document was published.
     answered: Answers,
     workers: Vec<Worker>,
+    has_retired: bool,
     counts: Arc<Counts>,
     inherited: Inherited,
 }
@@ -106,6 +108,7 @@ impl Reloader {
             trial: None,
             answered: Answers::default(),
             workers,
+            has_retired: false,
             counts,
             inherited,
         }
@@ -307,9 +310,10 @@ impl Reloader {
     async fn publish(&mut self, ready: Ready) {
         let snapshot = Arc::new(ready.snapshot);
         self.current.store(Arc::clone(&snapshot));
-        for worker in &self.workers {
+        for worker in &mut self.workers {
             worker.publish(Arc::clone(&snapshot)).await;
         }
+        self.forget_retired();
         // Health may have changed between the building of a cluster and its publication.
         snapshot.clusters.iter().for_each(|cluster| cluster.refresh());
         if let Err(error) = self.listen(ready.sockets).await {
@@ -339,6 +343,17 @@ impl Reloader {
         self.listeners = ready.listeners;
     }
 
+    /// Drops what no request is served by any more.
+    pub fn forget_retired(&mut self) {
+        let left = self.workers.iter_mut().map(Worker::forget_retired);
+        self.has_retired = left.fold(false, |some, is_left| some | is_left);
+    }
+
+    /// Whether requests are served by what was published before.
+    pub fn has_retired(&self) -> bool {
+        self.has_retired
+    }
+
     fn answered(&self) -> Answers {
         Answers::of(self.workers.iter().map(|worker| &worker.metrics))
     }
@@ -346,8 +361,8 @@ impl Reloader {
 
 /// Work that may block, elsewhere.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Outcome> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|panic| Outcome::failed(format!("the change could not be tried: {panic}")))
+    let done = in_background(work).await;
+    done.map_err(|error| Outcome::failed(format!("the change could not be tried: {error}")))
 }
 
 fn unwritable(ledger: &Ledger, error: &std::io::Error) -> String {

@@ -16,7 +16,7 @@ use tracing::error;
 
 use crate::listener::{Accept, Bound, ListenerKey, ListenerSpec};
 use crate::observe::metrics::WorkerMetrics;
-use crate::proxy::{Proxy, Snapshot};
+use crate::proxy::{Prepared, Proxy, Snapshot};
 use crate::upstream::Health;
 
 /// Commands that may wait. The one sender waits for room.
@@ -30,13 +30,16 @@ const ROUNDS_TO_SWEEP: u32 = 20;
 pub struct Worker {
     commands: mpsc::Sender<Command>,
     thread: Option<JoinHandle<()>>,
+    serving: Prepared,
+    /// What requests in flight may be served by still.
+    retired: Vec<Prepared>,
     /// What it counts.
     pub metrics: Arc<WorkerMetrics>,
 }
 
 #[derive(Debug)]
 enum Command {
-    Publish(Arc<Snapshot>, oneshot::Sender<()>),
+    Publish(Prepared, oneshot::Sender<()>),
     Listen(Bound, ListenerSpec, oneshot::Sender<io::Result<()>>),
     Reconfigure(ListenerSpec),
     Unlisten(ListenerKey, Duration),
@@ -48,25 +51,35 @@ impl Worker {
     pub fn start(index: usize, snapshot: Arc<Snapshot>, health: Health) -> io::Result<Self> {
         let (commands, waiting) = mpsc::channel(QUEUE);
         let metrics = Arc::new(WorkerMetrics::default());
+        let serving = Prepared::new(snapshot, &metrics);
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn({
-            let metrics = Arc::clone(&metrics);
+            let (metrics, prepared) = (Arc::clone(&metrics), serving.clone());
             move || {
                 let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
                 match runtime {
-                    Ok(runtime) => runtime.block_on(run(waiting, snapshot, health, metrics)),
+                    Ok(runtime) => runtime.block_on(run(waiting, prepared, health, metrics)),
                     Err(error) => error!(worker = index, %error, "cannot start the worker's runtime"),
                 }
             }
         })?;
-        Ok(Self { commands, thread: Some(thread), metrics })
+        Ok(Self { commands, thread: Some(thread), serving, retired: Vec::new(), metrics })
     }
 
     /// Serves what begins from now on by `snapshot`. Returns when the worker does.
-    pub async fn publish(&self, snapshot: Arc<Snapshot>) {
+    pub async fn publish(&mut self, snapshot: Arc<Snapshot>) {
+        let next = Prepared::new(snapshot, &self.metrics);
+        self.retired.push(std::mem::replace(&mut self.serving, next.clone()));
         let (done, told) = oneshot::channel();
-        self.tell(Command::Publish(snapshot, done)).await;
+        self.tell(Command::Publish(next, done)).await;
         // A worker that is gone serves nobody by anything.
         let _ = told.await;
+    }
+
+    /// Drops what no request is served by any more. True when there is more of it.
+    pub fn forget_retired(&mut self) -> bool {
+        self.retired.retain(Prepared::is_shared);
+        self.metrics.forget_unused();
+        !self.retired.is_empty()
     }
 
     /// Accepts on `socket` from now on.
@@ -107,11 +120,11 @@ impl Worker {
 
 async fn run(
     mut commands: mpsc::Receiver<Command>,
-    snapshot: Arc<Snapshot>,
+    prepared: Prepared,
     health: Health,
     metrics: Arc<WorkerMetrics>,
 ) {
-    let proxy = Proxy::new(snapshot, health, metrics);
+    let proxy = Proxy::new(prepared, health, metrics);
     let mut listeners = HashMap::new();
     let mut housekeeping = interval(HOUSEKEEPING);
     housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,8 +140,8 @@ async fn run(
         };
         match command {
             // Whoever asked need not be there any more for it to be done.
-            Some(Command::Publish(snapshot, done)) => {
-                proxy.publish(snapshot);
+            Some(Command::Publish(prepared, done)) => {
+                proxy.publish(prepared);
                 let _ = done.send(());
             }
             Some(Command::Listen(socket, spec, done)) => {

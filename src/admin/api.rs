@@ -19,6 +19,7 @@ use super::probing::{ProbeResult, probe_all};
 use super::server::{Admin, Caller, Wish};
 use super::serving::{ListenerStatus, RouteStatus};
 use super::{guard, page};
+use crate::base::background::{BackgroundError, in_background};
 use crate::config::{self, Differences, edit};
 use crate::proxy::Explanation;
 use crate::reload::{Ask, Change, Edit, Outcome};
@@ -443,7 +444,6 @@ fn parsed(text: &str) -> Result<Value, Refusal> {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    let failed =
-        |panic: tokio::task::JoinError| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, panic.to_string());
-    tokio::task::spawn_blocking(work).await.map_err(failed)
+    let failed = |error: BackgroundError| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    in_background(work).await.map_err(failed)
 }

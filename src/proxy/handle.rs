@@ -12,7 +12,7 @@ use super::finish::Finish;
 use super::forward::Forward;
 use super::grpc::Deadline;
 use super::normalise::{add_via, normalise, unreadable};
-use super::{Connection, Failure, Interim, Reason, ResponseBody, Rule, Settings, Snapshot, View};
+use super::{Connection, Failure, Interim, Prepared, Reason, ResponseBody, Rule, Settings, Snapshot, View};
 use super::{grpc, grpc_web};
 use crate::message::body::Meter;
 use crate::message::exchange::field_value;
@@ -41,18 +41,17 @@ pub(super) struct Worker {
 }
 
 impl Proxy {
-    /// A proxy that serves by `snapshot` until it is given another.
-    pub fn new(snapshot: Arc<Snapshot>, health: Health, metrics: Arc<WorkerMetrics>) -> Self {
-        let view = RefCell::new(Rc::new(View::new(snapshot, None, &metrics)));
+    /// A proxy that serves by what was prepared until it is given another.
+    pub fn new(prepared: Prepared, health: Health, metrics: Arc<WorkerMetrics>) -> Self {
+        let view = RefCell::new(Rc::new(View::new(prepared, None, &metrics)));
         Self { worker: Rc::new(Worker { view, pools: Pools::default(), health, metrics }) }
     }
 
     /// Serves what begins from now on by another snapshot.
-    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+    pub fn publish(&self, prepared: Prepared) {
         let worker = &self.worker;
-        let next = Rc::new(View::new(snapshot, Some(&self.view()), &worker.metrics));
+        let next = Rc::new(View::new(prepared, Some(&self.view()), &worker.metrics));
         drop(worker.view.replace(next));
-        worker.metrics.forget_unused();
     }
 
     /// The snapshot that a request which begins now is served by.
