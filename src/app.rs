@@ -29,7 +29,7 @@ use crate::reload::{
     Start, Waiting, Watch, bind_all, bind_alone, files, start, warn_of_expiry,
 };
 use crate::snapshot::{self, Built, Running};
-use crate::upstream::Health;
+use crate::upstream::{Cluster, Health, Live};
 use crate::worker::Worker;
 
 /// How often a change on trial is looked after.
@@ -146,10 +146,7 @@ impl App {
         }
         services.spawn(Arc::clone(&capabilities).keep_swept());
         services.spawn(warn_of_expiry(Arc::clone(&current)));
-        services.spawn(keeper.run({
-            let current = Arc::clone(&current);
-            move |name| current.load().cluster(name).cloned()
-        }));
+        services.spawn(keeper.run(LiveClusters(Arc::clone(&current))));
         let (stop, stopped) = oneshot::channel();
         watch.follow(files(&checked).collect());
         #[expect(clippy::disallowed_methods, reason = "`stop` waits for it")]
@@ -212,6 +209,19 @@ impl App {
             warn!(socket = %self.socket.display(), %error, "admin socket is left behind");
         }
         cut_off
+    }
+}
+
+/// What the keeper of backends' health watches over.
+struct LiveClusters(Current);
+
+impl Live for LiveClusters {
+    fn find(&self, name: &str) -> Option<Arc<Cluster>> {
+        self.0.load().cluster(name).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Cluster>> {
+        self.0.load().clusters.clone()
     }
 }
 

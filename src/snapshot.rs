@@ -4,6 +4,7 @@
 //! configured, and the access log is opened. What the previous snapshot has and the document did not change is taken
 //! over as it is.
 
+mod balancing;
 mod clusters;
 mod files;
 mod key_sets;

@@ -8,17 +8,24 @@ mod balance;
 mod cluster;
 pub mod connect;
 mod endpoint;
+mod fleet;
 mod health;
 mod line;
+mod load;
 mod multiplex;
 mod pool;
 mod probe;
 
-pub use cluster::{Cluster, ClusterSpec, Clusters, Member, MemberSpec, Pick, Strategy};
+pub use balance::{Affinity, HashKey, SameSite, Strategy};
+pub use cluster::{Cluster, ClusterSpec, Clusters, MemberSpec};
 pub use connect::{ConnectError, Dial, connect};
-pub use endpoint::{Endpoint, EndpointId, EndpointState};
-pub use health::{Health, HealthKeeper};
+pub use endpoint::{Busy, Endpoint, EndpointId, Out};
+pub use fleet::{Balancing, Choice, Member};
+pub use health::{FailurePercentage, Health, HealthCheck, HealthKeeper, Live, OutlierDetection, SuccessRate};
 pub use line::Line;
+pub use load::{Limits, Load, Permit};
 pub use multiplex::Place;
 pub use pool::{Pool, Pools};
-pub use probe::probe;
+pub use probe::{HttpProbe, Probe, TIMEOUT as PROBE_TIMEOUT};
+
+use fleet::Fleet;

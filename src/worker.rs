@@ -33,6 +33,7 @@ pub struct Worker {
     serving: Prepared,
     /// What requests in flight may be served by still.
     retired: Vec<Prepared>,
+    health: Health,
     /// What it counts.
     pub metrics: Arc<WorkerMetrics>,
 }
@@ -53,7 +54,7 @@ impl Worker {
         let metrics = Arc::new(WorkerMetrics::default());
         let serving = Prepared::new(snapshot, &metrics);
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn({
-            let (metrics, prepared) = (Arc::clone(&metrics), serving.clone());
+            let (metrics, prepared, health) = (Arc::clone(&metrics), serving.clone(), health.clone());
             move || {
                 let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
                 match runtime {
@@ -62,7 +63,7 @@ impl Worker {
                 }
             }
         })?;
-        Ok(Self { commands, thread: Some(thread), serving, retired: Vec::new(), metrics })
+        Ok(Self { commands, thread: Some(thread), serving, retired: Vec::new(), health, metrics })
     }
 
     /// Serves what begins from now on by `snapshot`. Returns when the worker does.
@@ -73,6 +74,7 @@ impl Worker {
         self.tell(Command::Publish(next, done)).await;
         // A worker that is gone serves nobody by anything.
         let _ = told.await;
+        self.health.published();
     }
 
     /// Drops what no request is served by any more. True when there is more of it.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::status::{BreakerStatus, KeySetStatus, Sources};
 use crate::capability::circuit::{Forced, State};
 use crate::observe::exposition::{self, Facts};
+use crate::upstream::{Member, Out};
 
 /// What the operator wants of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,8 +83,14 @@ impl Sources {
         let snapshot = self.current.load();
         let mut count = 0;
         for cluster in &snapshot.clusters {
-            let members = cluster.members().iter().filter(|member| member.endpoint.host == host);
-            let found = members.map(|member| member.endpoint.drain(is_drained)).count();
+            let members = cluster.members();
+            let named = members.iter().filter(|member| member.endpoint.host == host);
+            let found = named
+                .map(|Member { endpoint, .. }| match is_drained {
+                    true => endpoint.take_out(Out::Drained),
+                    false => endpoint.let_in(Out::Drained),
+                })
+                .count();
             if found > 0 {
                 cluster.refresh();
             }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use super::status::Sources;
-use crate::upstream::{Cluster, Member, probe};
+use crate::upstream::{Cluster, Member, PROBE_TIMEOUT};
 
 /// What a backend has answered, as a probe of an ejected one would have been.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,7 +43,8 @@ impl Sources {
 pub(super) async fn probe_all(members: Vec<(String, Member)>) -> Vec<ProbeResult> {
     let probing = members.into_iter().map(|(upstream, member)| async move {
         let (started, host) = (Instant::now(), member.endpoint.host.clone());
-        let error = probe(&member.endpoint).await.err().map(|error| error.to_string());
+        let error =
+            member.probe.ask(&member.endpoint, PROBE_TIMEOUT).await.err().map(|error| error.to_string());
         ProbeResult { upstream, host, milliseconds: started.elapsed().as_millis() as u64, error }
     });
     let mut results = probing.collect::<JoinSet<_>>().join_all().await;

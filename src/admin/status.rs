@@ -13,6 +13,7 @@ use crate::observe::exposition::{self, Facts};
 use crate::observe::metrics::WorkerMetrics;
 use crate::proxy::{Certificate, Snapshot};
 use crate::reload::{Counts, Current, Ledger};
+use crate::upstream::Out;
 
 /// Where everything that is told comes from.
 pub struct Sources {
@@ -255,7 +256,7 @@ fn upstreams(snapshot: &Snapshot) -> Vec<UpstreamStatus> {
             .map(|member| BackendStatus {
                 host: member.endpoint.host.clone(),
                 healthy: member.endpoint.is_healthy(),
-                drained: member.endpoint.is_drained(),
+                drained: member.endpoint.is_out(Out::Drained),
                 ejections: member.endpoint.ejections(),
                 cause: member.endpoint.cause().map(|cause| cause.to_string()),
             })

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::base::network::IpNetwork;
 use crate::base::units::ByteSize;
 
+mod balancing;
 mod key_sets;
 mod listeners;
 mod plugins;
@@ -16,7 +17,13 @@ mod routes;
 mod secrets;
 mod upstreams;
 
-pub use super::document::{Isolation, Leader, OnError, Permission, Strategy, TlsProfile, UpstreamProtocol};
+pub use super::document::{
+    AssumedHealth, Isolation, Leader, OnError, Permission, SameSite, Strategy, TlsProfile, UpstreamProtocol,
+};
+pub use balancing::{
+    Affinity, Balancing, FailurePercentage, HashKey, HealthCheck, HealthCheckKind, HttpCheck,
+    OutlierDetection, SuccessRate, UpstreamLimits,
+};
 pub use key_sets::{Algorithm, KeySet, KeySource};
 pub use listeners::{Certificate, ClientCertificates, HttpsRedirect, Listener, Protocols, Tls};
 pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource, Quotas};

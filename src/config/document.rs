@@ -11,12 +11,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Number;
 
+mod balancing;
+mod health;
 mod key_sets;
 mod listeners;
 mod plugins;
 mod routes;
 mod upstreams;
 
+pub(super) use balancing::{Affinity, HashKey, UpstreamLimits};
+pub use balancing::{SameSite, Strategy};
+pub use health::{AssumedHealth, HealthCheckType};
+pub(super) use health::{HealthCheck, OutlierDetection};
 pub use key_sets::Algorithm;
 pub(super) use key_sets::KeySet;
 pub use listeners::TlsProfile;
@@ -24,8 +30,8 @@ pub(super) use listeners::{ClientMode, Hsts, HttpsRedirect, Listener, Protocol, 
 pub(super) use plugins::{Attachment, AttachmentSettings, Plugin, PluginLimits, Quotas, When};
 pub use plugins::{Isolation, OnError, Permission};
 pub(super) use routes::{GrpcWeb, Match, Route, Rule};
+pub use upstreams::UpstreamProtocol;
 pub(super) use upstreams::{Backend, Upstream, UpstreamTls};
-pub use upstreams::{Strategy, UpstreamProtocol};
 
 /// Names of listeners, upstreams and plugins: they appear in logs, metrics and pointers.
 pub(super) const NAME_PATTERN: &str = "^[A-Za-z0-9_.-]{1,64}$";
@@ -91,6 +97,9 @@ pub(super) struct Document {
     /// alone and is made when it is missing, or `off`. Default: `cloud-cup/plugins` in `$XDG_CACHE_HOME` or `~/.cache`.
     #[schemars(length(min = 1))]
     pub plugin_cache: Option<String>,
+    /// The zone that this gateway runs in. Backends of the same `zone` are preferred. Default: none.
+    #[schemars(length(min = 1, max = 64))]
+    pub zone: Option<String>,
     /// Who leads when the document's file and the running gateway differ. `file`: the file is served as it changes, and what
     /// `cupctl` applies is written to it. `api`: the file is for the first start only; what was applied last is served, also
     /// after a restart. Default: `file`.

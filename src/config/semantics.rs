@@ -10,8 +10,10 @@ use super::document::{self as written, Document};
 use super::report::Report;
 
 mod amounts;
+mod balancing;
 mod conditions;
 mod dial;
+mod health;
 mod key_sets;
 mod listeners;
 mod names;

@@ -143,11 +143,11 @@ fn go(snapshot: &Snapshot, request: Request<()>, told: &mut Explanation) -> Resu
     };
     told.plugins = rule.plugins.iter().map(sees).collect();
     let cluster = &snapshot.clusters[rule.cluster];
-    let next = cluster.next().map(|member| member.endpoint.id);
+    let next = cluster.next(&cluster.choice(&exchange, &[])).map(|member| member.endpoint.id);
     let backend = |member: &crate::upstream::Member| BackendVerdict {
         host: member.endpoint.host.clone(),
         healthy: member.endpoint.is_healthy(),
-        drained: member.endpoint.is_drained(),
+        drained: member.endpoint.is_out(crate::upstream::Out::Drained),
         next: Some(member.endpoint.id) == next,
     };
     told.upstream = Some(cluster.name().to_owned());

@@ -46,6 +46,8 @@ pub enum Reason {
     Plugin(FaultKind),
     /// Every backend is ejected.
     NoHealthyBackend,
+    /// The backends have as much to do as they may.
+    Overflow,
     /// No connection to a backend could be made.
     ConnectFailed,
     /// No connection to a backend was made in time.
@@ -76,12 +78,13 @@ pub struct Failure {
 impl Reason {
     /// Those that a request can meet behind its request hooks, other plugins' faults aside: what response and finish
     /// hooks are told of.
-    pub const BEHIND_HOOKS: [Self; 12] = [
+    pub const BEHIND_HOOKS: [Self; 13] = [
         Self::BadBody,
         Self::BodyTooLarge,
         Self::BodyTimeout,
         Self::ClientClosed,
         Self::NoHealthyBackend,
+        Self::Overflow,
         Self::ConnectFailed,
         Self::ConnectTimeout,
         Self::BackendTlsFailed,
@@ -116,6 +119,7 @@ impl Reason {
             Self::ClientClosed => "client-closed",
             Self::Plugin(kind) => kind.code(),
             Self::NoHealthyBackend => "no-healthy-backend",
+            Self::Overflow => "upstream-overflow",
             Self::ConnectFailed => "backend-connect-failed",
             Self::ConnectTimeout => "backend-connect-timeout",
             Self::BackendTlsFailed => "backend-tls-failed",
@@ -142,7 +146,7 @@ impl Reason {
             Self::ClientClosed => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Plugin(kind) if kind.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Plugin(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NoHealthyBackend => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoHealthyBackend | Self::Overflow => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed | Self::BackendTlsFailed | Self::BackendClosed | Self::BackendInvalid => {
                 StatusCode::BAD_GATEWAY
             }

@@ -14,7 +14,7 @@ use crate::message::upgrade::websocket_accept;
 use crate::message::{Body, Exchange, ResponseHead, Roundtrip, Upgrade};
 use crate::observe::metrics::WorkerMetrics;
 use crate::upstream::connect::Ends;
-use crate::upstream::{Cluster, ConnectError, Endpoint, Health, Line, Member, Pick, Pool, Pools};
+use crate::upstream::{Busy, Cluster, ConnectError, Endpoint, Health, Line, Member, Permit, Pool, Pools};
 
 /// What forwarding needs of its worker.
 pub(super) struct Forward<'a> {
@@ -33,6 +33,10 @@ pub(super) struct Attempts {
     pub backend: Option<Member>,
     /// How many were asked.
     pub count: u32,
+    /// The request is one of its cluster's.
+    admitted: Option<Permit>,
+    /// And one of that backend's.
+    busy: Option<Busy>,
 }
 
 /// A failed attempt. The body comes back where it can be sent again.
@@ -52,17 +56,29 @@ impl Forward<'_> {
         mut body: Body,
         attempts: &mut Attempts,
     ) -> Result<(ResponseHead, Body), Failure> {
+        attempts.admitted = cluster.load().request(&cluster.spec().limits);
+        if attempts.admitted.is_none() {
+            let message = "the backends of this route have as many requests as they may";
+            return Err(Failure::new(Reason::Overflow, message));
+        }
         let mut tried = cluster.ids(&exchange.avoided);
         let mut last = None;
         loop {
-            let Pick::Member(member) = cluster.pick(&tried) else {
+            let Some(member) = cluster.pick(&cluster.choice(exchange, &tried)) else {
                 let none = || Failure::new(Reason::NoHealthyBackend, "no backend of this route is healthy");
                 return Err(last.unwrap_or_else(none));
             };
             attempts.count += 1;
+            attempts.busy = Some(member.endpoint.begin());
             attempts.backend = Some(member.clone());
+            let began = Instant::now();
             let missed = match self.attempt(&member, exchange, body).await {
-                Ok(answer) => return Ok(answer),
+                Ok(mut answer) => {
+                    cluster.answered_in(&member, began.elapsed());
+                    self.health.answered(cluster, &member, answer.0.status);
+                    bind_client(cluster, &member, exchange, &mut answer.0);
+                    return Ok(answer);
+                }
                 Err(missed) => missed,
             };
             if let Some(blame) = &missed.blame {
@@ -192,6 +208,16 @@ impl Missed {
             _ => Some(error.to_string()),
         };
         Self { failure: error.into(), body, blame }
+    }
+}
+
+/// Makes a client come back to a member, where it would not by itself.
+fn bind_client(cluster: &Cluster, member: &Member, exchange: &Exchange, head: &mut ResponseHead) {
+    let Some(affinity) = &cluster.spec().balancing.affinity else { return };
+    let value = affinity.value(cluster.name(), &member.endpoint.host);
+    if affinity.shown(&exchange.headers) != Some(value.as_str()) {
+        let is_secure = exchange.client.tls.is_some();
+        head.headers.append(header::SET_COOKIE, affinity.field(&value, is_secure));
     }
 }
 

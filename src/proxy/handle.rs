@@ -236,7 +236,7 @@ pub(super) fn find_rule<'a>(
         exchange.complete_headers();
     }
     let rule = route.rule(&exchange.headers, exchange.uri.query()).ok_or_else(no_route)?;
-    if !rule.plugins.is_empty() {
+    if !rule.plugins.is_empty() || snapshot.clusters[rule.cluster].looks_at_parameters() {
         let path = exchange.uri.path();
         let values = pattern.parameters(path).map(|(name, range)| (name.into(), path[range].to_owned()));
         exchange.parameters = values.collect();

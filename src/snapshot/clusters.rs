@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::files;
+use super::{balancing, files};
 use crate::config::{self, Checked, Problem, Secrets};
 use crate::proxy::Snapshot;
 use crate::upstream::connect::tls::{Fault, Identity, Part, Tls, TlsSpec, Trust};
 use crate::upstream::connect::{Dial, Protocol, SentHost};
-use crate::upstream::{Cluster, ClusterSpec, MemberSpec, Strategy};
+use crate::upstream::{Cluster, ClusterSpec, MemberSpec};
 
 /// What the clusters of a document are made of. Those with a problem are missing.
 pub(super) fn live(
@@ -31,16 +31,26 @@ pub(super) fn build(spec: ClusterSpec, previous: Option<&Snapshot>) -> Arc<Clust
 }
 
 fn spec(upstream: &config::Upstream, dial: Dial) -> ClusterSpec {
+    let balancing = &upstream.balancing;
     let members = upstream.endpoints.iter().map(|backend| MemberSpec {
         host: backend.host.clone(),
         address: backend.address.clone(),
         max_failure: backend.max_failure,
         weight: backend.weight,
+        priority: backend.priority,
+        zone: backend.zone.clone(),
     });
-    let strategy = match upstream.strategy {
-        config::Strategy::RoundRobin => Strategy::RoundRobin,
-    };
-    ClusterSpec { name: upstream.name.clone(), strategy, dial: Arc::new(dial), members: members.collect() }
+    ClusterSpec {
+        name: upstream.name.clone(),
+        balancing: balancing::live(balancing),
+        hash_key: balancing::hash_key(&balancing.hash_key),
+        probe: Arc::new(balancing::probe(upstream)),
+        health_check: balancing.health_check.as_ref().map(balancing::health_check),
+        outlier_detection: balancing.outlier_detection.as_ref().map(balancing::outlier_detection),
+        limits: balancing::limits(balancing.limits),
+        dial: Arc::new(dial),
+        members: members.collect(),
+    }
 }
 
 fn dial(
@@ -77,7 +87,6 @@ fn dial(
         streams: dial.streams as usize,
         ping: dial.ping,
         most_age: dial.connection_age,
-        grpc_probe: dial.grpc_probe.clone(),
     })
 }
 

@@ -1,57 +1,97 @@
-//! Round-robin: a schedule that is walked by one counter, which all workers share.
+//! How one of several endpoints is chosen: what each strategy prepares, and how it draws.
 
-/// The order in which the members of a cluster take turns, as indices. Each member stands in it as often as its
-/// weight says, spread as evenly as the others allow.
-pub(super) fn schedule(weights: &[(usize, u32)]) -> Vec<u32> {
-    let divisor = weights.iter().fold(0, |divisor, &(_, weight)| greatest_common_divisor(divisor, weight));
-    if weights.iter().all(|&(_, weight)| weight == divisor) {
-        return weights.iter().map(|&(index, _)| index as u32).collect();
-    }
-    // The k-th of a member's n turns belongs at (2k + 1) / 2n of the cycle; sorted, that is the smoothest order.
-    let turns = weights.iter().flat_map(|&(index, weight)| {
-        let count = u64::from(weight / divisor);
-        (0..count).map(move |turn| ((2 * turn + 1) * (1 << 32) / (2 * count), index as u32))
-    });
-    let mut turns: Vec<_> = turns.collect();
-    turns.sort_unstable();
-    turns.into_iter().map(|(_, index)| index).collect()
+mod affinity;
+mod ewma;
+mod key;
+mod levels;
+mod maglev;
+mod ring;
+mod turns;
+mod walk;
+mod weighted;
+
+pub use affinity::{Affinity, SameSite};
+pub(super) use ewma::Ewma;
+pub use key::HashKey;
+pub(super) use levels::{Level, shares};
+
+use siphasher::sip::SipHasher13;
+
+/// How a cluster shares out requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// Each endpoint in its turn, as often as its weight says; exact over all workers.
+    #[default]
+    RoundRobin,
+    /// The less busy of two that were drawn.
+    LeastRequest,
+    /// Whoever is drawn.
+    Random,
+    /// Of two that were drawn, the one that promises to answer sooner.
+    PeakEwma,
+    /// By the hash of a key, in Google's Maglev table.
+    Maglev,
+    /// By the hash of a key, on a ring.
+    RingHash,
 }
 
-fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
+/// What a strategy has prepared for some candidates, who are known by their place in a list.
+#[derive(Debug)]
+pub(super) enum Picker {
+    /// The order of turns.
+    Turns(Vec<u32>),
+    /// The candidate with a smaller load of two, or the first.
+    Drawn(weighted::Weighted, Draw),
+    /// By a hash.
+    Maglev(maglev::Table),
+    /// By a hash.
+    Ring(ring::Ring),
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// What decides between two that were drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Draw {
+    /// Nothing: the first has it.
+    Any,
+    /// Requests that it has for its weight.
+    Requests,
+    /// The latency that it promises.
+    Latency,
+}
 
-    #[test]
-    fn equal_weights_take_turns_in_order() {
-        assert_eq!(schedule(&[(0, 1), (1, 1), (2, 1)]), [0, 1, 2]);
-        assert_eq!(schedule(&[(0, 7), (2, 7)]), [0, 2]);
-        assert_eq!(schedule(&[]), [0u32; 0]);
-    }
+/// One of the candidates that a picker is prepared for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    /// What it is known by, also after a restart and elsewhere.
+    pub host: &'a str,
+    /// Its share.
+    pub weight: u32,
+}
 
-    #[test]
-    fn heavier_members_are_spread_over_the_cycle() {
-        assert_eq!(schedule(&[(0, 1), (1, 2)]), [1, 0, 1]);
-        assert_eq!(schedule(&[(0, 2), (1, 1), (2, 1)]), [0, 1, 2, 0]);
-    }
-
-    proptest! {
-        #[test]
-        fn turns_are_proportional_to_weights(weights in prop::collection::vec(1u32..=256, 1..20)) {
-            let members: Vec<_> = weights.iter().copied().enumerate().collect();
-            let schedule = schedule(&members);
-            let count = |index: usize| schedule.iter().filter(|&&turn| turn as usize == index).count();
-            let total: u32 = weights.iter().sum();
-            for (index, weight) in members {
-                prop_assert_eq!(count(index) as u64 * u64::from(total), schedule.len() as u64 * u64::from(weight));
+impl Picker {
+    /// Prepares a strategy.
+    pub fn new(strategy: Strategy, candidates: &[Candidate<'_>]) -> Self {
+        let weights = || candidates.iter().map(|candidate| candidate.weight).collect::<Vec<_>>();
+        let hashed = || {
+            let hashed =
+                candidates.iter().map(|candidate| (hash(candidate.host.as_bytes()), candidate.weight));
+            hashed.collect::<Vec<_>>()
+        };
+        let drawn = |draw| Self::Drawn(weighted::Weighted::new(&weights()), draw);
+        match strategy {
+            Strategy::RoundRobin => {
+                Self::Turns(turns::schedule(&weights().into_iter().enumerate().collect::<Vec<_>>()))
             }
+            Strategy::LeastRequest => drawn(Draw::Requests),
+            Strategy::Random => drawn(Draw::Any),
+            Strategy::PeakEwma => drawn(Draw::Latency),
+            Strategy::Maglev => Self::Maglev(maglev::Table::build(&hashed())),
+            Strategy::RingHash => Self::Ring(ring::Ring::build(&hashed())),
         }
     }
+}
+
+/// The same in every process and release: gateways beside each other send a key to the same endpoint.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    SipHasher13::new().hash(bytes)
 }

@@ -36,8 +36,6 @@ pub struct Dial {
     pub ping: Option<Duration>,
     /// How old a connection may become before it takes no more requests.
     pub most_age: Option<Duration>,
-    /// The service whose health brings an ejected backend back, by gRPC; none where a connection does.
-    pub grpc_probe: Option<String>,
 }
 
 /// What is spoken to a backend.
@@ -179,7 +177,6 @@ impl Default for Dial {
             streams: 100,
             ping: None,
             most_age: None,
-            grpc_probe: None,
         }
     }
 }

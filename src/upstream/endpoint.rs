@@ -1,12 +1,16 @@
 //! One live backend of one cluster, and its health as all workers see it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
+use tokio::time::Instant;
 
 use super::Dial;
+use super::balance::Ewma;
+use super::health::Record;
 use crate::base::address::Address;
 use crate::message::exchange::field_value;
 
@@ -27,26 +31,39 @@ pub struct Endpoint {
     pub dial: Arc<Dial>,
     /// What it would be asked for by somebody who knows no other name of it.
     pub own_host: HeaderValue,
-    state: AtomicU8,
-    /// Whether the operator has taken it out.
-    is_drained: AtomicBool,
+    /// How long it takes to answer.
+    pub(super) latency: Ewma,
+    /// How it has answered, for those who judge it by that.
+    pub(super) record: Record,
+    /// Why it takes no turns: values of [`Out`], by bit.
+    reasons: AtomicU8,
+    /// Requests that it has.
+    active: AtomicU32,
     failures: AtomicU32,
     ejections: AtomicU64,
+    /// When it last began to take turns, in milliseconds since the process began.
+    since: AtomicU64,
     cause: ArcSwapOption<String>,
 }
 
-/// Whether an endpoint is fit to be asked.
+/// Why an endpoint takes no turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum EndpointState {
-    /// It is asked in its turn.
-    Healthy = 0,
-    /// It failed too often in a row and waits for its probe.
+pub enum Out {
+    /// By its answers, until it may be tried again.
     Ejected = 1,
+    /// By a health check, until the next good ones.
+    Unfit = 2,
+    /// By the operator's word.
+    Drained = 4,
 }
 
+/// A request that an endpoint has, for as long as this lives.
+#[derive(Debug)]
+pub struct Busy(Arc<Endpoint>);
+
 impl Endpoint {
-    /// A healthy endpoint.
+    /// One that takes turns.
     pub fn new(host: String, address: Address, dial: Arc<Dial>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -55,43 +72,56 @@ impl Endpoint {
             own_host: own_host(&address, dial.tls.is_some()),
             address,
             dial,
-            state: AtomicU8::new(EndpointState::Healthy as u8),
-            is_drained: AtomicBool::new(false),
+            latency: Ewma::new(),
+            record: Record::default(),
+            reasons: AtomicU8::new(0),
+            active: AtomicU32::new(0),
             failures: AtomicU32::new(0),
             ejections: AtomicU64::new(0),
+            since: AtomicU64::new(milliseconds(uptime())),
             cause: ArcSwapOption::empty(),
         }
     }
 
-    /// Its state at this moment.
-    pub fn state(&self) -> EndpointState {
-        match self.state.load(Relaxed) {
-            0 => EndpointState::Healthy,
-            _ => EndpointState::Ejected,
-        }
+    /// Whether it takes no turns for this reason.
+    pub fn is_out(&self, reason: Out) -> bool {
+        self.reasons.load(Relaxed) & reason as u8 != 0
     }
 
     /// Whether it answers as it should.
     pub fn is_healthy(&self) -> bool {
-        self.state() == EndpointState::Healthy
-    }
-
-    /// Whether the operator has taken it out.
-    pub fn is_drained(&self) -> bool {
-        self.is_drained.load(Relaxed)
-    }
-
-    /// Takes it out, or lets it back in, by the operator's word. Requests that it has are finished.
-    pub fn drain(&self, is_drained: bool) {
-        self.is_drained.store(is_drained, Relaxed);
+        self.reasons.load(Relaxed) & !(Out::Drained as u8) == 0
     }
 
     /// Whether it takes its turns.
     pub fn takes_turns(&self) -> bool {
-        self.is_healthy() && !self.is_drained()
+        self.reasons.load(Relaxed) == 0
     }
 
-    /// How often it was taken out since the process began.
+    /// Takes it out. True for the one caller that did. Requests that it has are finished.
+    pub fn take_out(&self, reason: Out) -> bool {
+        let is_new = self.reasons.fetch_or(reason as u8, Relaxed) & reason as u8 == 0;
+        if is_new && reason != Out::Drained {
+            self.ejections.fetch_add(1, Relaxed);
+        }
+        is_new
+    }
+
+    /// Lets it back in, as far as this reason goes. True for the one caller that did.
+    pub fn let_in(&self, reason: Out) -> bool {
+        let before = self.reasons.fetch_and(!(reason as u8), Relaxed);
+        if before == reason as u8 {
+            self.since.store(milliseconds(uptime()), Relaxed);
+        }
+        before & reason as u8 != 0
+    }
+
+    /// How long it has been taking turns.
+    pub(super) fn age(&self) -> Duration {
+        uptime().saturating_sub(Duration::from_millis(self.since.load(Relaxed)))
+    }
+
+    /// How often it was found unfit since the process began.
     pub fn ejections(&self) -> u64 {
         self.ejections.load(Relaxed)
     }
@@ -106,6 +136,17 @@ impl Endpoint {
         self.cause.store(Some(Arc::new(cause)));
     }
 
+    /// Requests that it has at this moment.
+    pub fn active(&self) -> u32 {
+        self.active.load(Relaxed)
+    }
+
+    /// It gets a request.
+    pub fn begin(self: &Arc<Self>) -> Busy {
+        self.active.fetch_add(1, Relaxed);
+        Busy(Arc::clone(self))
+    }
+
     /// An exchange with it succeeded.
     pub fn succeeded(&self) {
         // A load first: the line stays shared between workers while all is well.
@@ -117,21 +158,30 @@ impl Endpoint {
     /// An exchange with it failed. True for the one caller whose failure takes it out.
     pub fn failed(&self, max_failure: u32) -> bool {
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
-        if failures < max_failure {
-            return false;
-        }
-        let ejected = self.state.swap(EndpointState::Ejected as u8, Relaxed) == EndpointState::Healthy as u8;
-        if ejected {
-            self.ejections.fetch_add(1, Relaxed);
-        }
-        ejected
+        failures >= max_failure && self.take_out(Out::Ejected)
     }
 
     /// Lets it back in after a probe, on trial: the next failure takes it out again.
     pub fn readmit(&self, max_failure: u32) {
         self.failures.store(max_failure.saturating_sub(1), Relaxed);
-        self.state.store(EndpointState::Healthy as u8, Relaxed);
+        self.let_in(Out::Ejected);
     }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Since somebody first asked.
+pub(super) fn uptime() -> Duration {
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    BEGIN.get_or_init(Instant::now).elapsed()
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The port is left out where it is that of the scheme.
@@ -159,7 +209,7 @@ mod tests {
         assert!(!endpoint.failed(3));
         endpoint.succeeded();
         assert_eq!([(); 4].map(|()| endpoint.failed(3)), [false, false, true, false]);
-        assert_eq!(endpoint.state(), EndpointState::Ejected);
+        assert!(!endpoint.is_healthy() && endpoint.is_out(Out::Ejected));
     }
 
     #[test]

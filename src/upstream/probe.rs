@@ -1,94 +1,43 @@
-//! Whether an ejected backend is fit again: by connecting to it, or by what it says of itself in the gRPC health checking
-//! protocol (`grpc.health.v1`).
+//! Whether a backend is fit to be asked: by connecting to it, by a request, or by what it says of itself.
+
+mod grpc;
+mod http;
 
 use std::io;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use h2::client;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use super::connect::reaches;
+use super::{ConnectError, Endpoint};
 
-use super::connect::{Connected, reaches};
-use super::{ConnectError, Endpoint, connect};
-use crate::base::address::Address;
+pub use http::HttpProbe;
 
-const TIMEOUT: Duration = Duration::from_secs(2);
-/// The method that is called.
-const CHECK: &str = "/grpc.health.v1.Health/Check";
-/// A message that says `status: SERVING`: not compressed, two bytes, field 1 is 1.
-const SERVING: &[u8] = &[0, 0, 0, 0, 2, 0x08, 0x01];
+/// How long a backend that is out may take for its probe where nothing else is said.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks a backend. May be dropped at any point.
-pub async fn probe(endpoint: &Endpoint) -> Result<(), ConnectError> {
-    match &endpoint.dial.grpc_probe {
-        None => reaches(endpoint, TIMEOUT).await,
-        Some(service) => {
-            let asking = check(endpoint, service);
-            tokio::time::timeout(TIMEOUT, asking).await.unwrap_or(Err(ConnectError::Timeout(TIMEOUT)))
-        }
-    }
+/// What a backend is asked.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Probe {
+    /// For a connection; over QUIC that is a handshake.
+    #[default]
+    Connect,
+    /// For the health of a service, by the gRPC health checking protocol.
+    Grpc(String),
+    /// To answer a request.
+    Http(HttpProbe),
 }
 
-/// Calls the method, on a connection of its own.
-async fn check(endpoint: &Endpoint, service: &str) -> Result<(), ConnectError> {
-    let connected = connect(endpoint, endpoint.dial.protocol, None, TIMEOUT).await?;
-    let Connected::Http2(transport) = connected else { return Err(ConnectError::Protocol) };
-    let (sender, connection) = client::handshake(transport).await.map_err(failed)?;
-    tokio::select! {
-        ended = connection => Err(failed(format!("the connection ended: {ended:?}"))),
-        answered = call(sender, endpoint, service) => answered,
+impl Probe {
+    /// Asks a backend, on a connection of its own. May be dropped at any point.
+    pub async fn ask(&self, endpoint: &Endpoint, allowed: Duration) -> Result<(), ConnectError> {
+        let asking = async {
+            match self {
+                Self::Connect => reaches(endpoint, allowed).await,
+                Self::Grpc(service) => grpc::check(endpoint, service, allowed).await,
+                Self::Http(probe) => probe.check(endpoint, allowed).await,
+            }
+        };
+        tokio::time::timeout(allowed, asking).await.unwrap_or(Err(ConnectError::Timeout(allowed)))
     }
-}
-
-async fn call(
-    sender: client::SendRequest<Bytes>,
-    endpoint: &Endpoint,
-    service: &str,
-) -> Result<(), ConnectError> {
-    let mut sender = sender.ready().await.map_err(failed)?;
-    let (answer, mut sending) = sender.send_request(request(endpoint)?, false).map_err(failed)?;
-    sending.send_data(message(service), true).map_err(failed)?;
-    let answer = answer.await.map_err(failed)?;
-    let status = answer.status();
-    let (mut body, mut told) = (answer.into_body(), BytesMut::new());
-    while let Some(data) = body.data().await {
-        told.extend_from_slice(&data.map_err(failed)?);
-        if told.len() >= SERVING.len() {
-            break;
-        }
-    }
-    match status {
-        StatusCode::OK if told.starts_with(SERVING) => Ok(()),
-        _ => Err(failed(format!("the service does not say that it serves (HTTP status {status})"))),
-    }
-}
-
-fn request(endpoint: &Endpoint) -> Result<Request<()>, ConnectError> {
-    let scheme = if endpoint.dial.tls.is_some() { "https" } else { "http" };
-    let authority = match &endpoint.address {
-        Address::Tcp(address) => address.to_string(),
-        Address::Unix(_) => "localhost".to_owned(),
-    };
-    Request::builder()
-        .method(Method::POST)
-        .uri(format!("{scheme}://{authority}{CHECK}"))
-        .header(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
-        .header(header::TE, HeaderValue::from_static("trailers"))
-        .body(())
-        .map_err(failed)
-}
-
-/// `service` as field 1 of a message, in its frame. A service's name is shorter than 128 bytes.
-fn message(service: &str) -> Bytes {
-    let mut message = BytesMut::new();
-    let length = if service.is_empty() { 0 } else { service.len() + 2 };
-    message.put_u8(0);
-    message.put_u32(length as u32);
-    if !service.is_empty() {
-        message.put_slice(&[0x0a, service.len() as u8]);
-        message.put_slice(service.as_bytes());
-    }
-    message.freeze()
 }
 
 fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ConnectError {

@@ -73,7 +73,7 @@ mod tests {
     }
 }
 
-/// What an operator shows to be let in. Only its SHA-256 is kept.
+/// A secret of which only the SHA-256 is kept: what an operator shows to be let in, or a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Token([u8; 32]);
 
@@ -86,6 +86,11 @@ impl Token {
     /// Whether somebody shows this one. Takes as long for one that is nearly right.
     pub fn is(&self, shown: &[u8]) -> bool {
         aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &Self::digest(shown)).is_ok()
+    }
+
+    /// What is kept of it.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     fn digest(text: &[u8]) -> [u8; 32] {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::Balancing;
 use crate::base::address::Address;
-use crate::config::document::{Strategy, UpstreamProtocol};
+use crate::config::document::UpstreamProtocol;
 
 /// Backends of which one gets a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +15,8 @@ pub struct Upstream {
     /// Its name in the document; for the backends of a rule `routes:` and the pattern, and for every rule but the first
     /// `#` and its index: `routes:/game/*#1`.
     pub name: String,
-    /// How one of the endpoints is chosen.
-    pub strategy: Strategy,
+    /// How one of the endpoints is chosen, and when.
+    pub balancing: Balancing,
     /// How they are spoken to.
     pub dial: Dial,
     /// At least one, no two with the same address.
@@ -29,10 +30,14 @@ pub struct Backend {
     pub host: String,
     /// Where it listens.
     pub address: Address,
-    /// Failures in a row after which the backend is taken out; at least 1.
-    pub max_failure: u32,
+    /// Failures in a row after which the backend is taken out; at least 1. None where others judge it.
+    pub max_failure: Option<u32>,
     /// At least 1.
     pub weight: u32,
+    /// 0 comes first.
+    pub priority: u32,
+    /// Where it stands.
+    pub zone: Option<String>,
 }
 
 /// How backends are spoken to.

@@ -1,6 +1,7 @@
 //! Takes the secrets out of documents and differences before they are shown.
 //!
-//! A secret is known by its place: `secrets`, the `token` of `admin`, the `secret` of a key set and the private parts of its `jwks`, members of
+//! A secret is known by its place: `secrets`, the `token` of `admin`, the `secret` of a key set or an
+//! `affinity`, the private parts of a `jwks`, members of
 //! a plugin's `config` that are named like secrets, and private keys in PEM wherever they stand. References to
 //! secrets that stand outside of the document, `$env:NAME` and `$file:PATH`, are shown.
 
@@ -86,6 +87,8 @@ enum Zone {
     KeySets,
     /// One of them.
     KeySet,
+    /// The `affinity` of an upstream.
+    Affinity,
     /// A JSON Web Key Set, or a value inside.
     WebKeys,
     /// All in it is secret.
@@ -98,13 +101,15 @@ impl Zone {
         match (self, name) {
             (Self::Document, "key_sets") => Self::KeySets,
             (Self::Document, "admin") => Self::Admin,
-            (Self::Document, "secrets") | (Self::Admin, "token") | (Self::KeySet, "secret") => Self::Secrets,
+            (Self::Document, "secrets") | (Self::Admin, "token") => Self::Secrets,
+            (Self::KeySet | Self::Affinity, "secret") => Self::Secrets,
             (Self::Open, "config") => Self::Config,
+            (Self::Open, "affinity") => Self::Affinity,
             (Self::Config, NAME_OF_PARTS) => Self::Parts,
             (Self::Config, name) if is_named_like_a_secret(name) => Self::SecretTexts,
             (Self::KeySet, "jwks") => Self::WebKeys,
             (Self::WebKeys, name) if PRIVATE_PARTS.contains(&name) => Self::Secrets,
-            (Self::Document | Self::Admin | Self::Open | Self::KeySet, _) => Self::Open,
+            (Self::Document | Self::Admin | Self::Open | Self::KeySet | Self::Affinity, _) => Self::Open,
             (Self::KeySets, _) => Self::KeySet,
             (Self::Parts, _) => Self::SecretTexts,
             (Self::Config | Self::SecretTexts | Self::WebKeys | Self::Secrets, _) => self,

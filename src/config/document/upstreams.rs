@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::DurationText;
+use super::{Affinity, DurationText, HashKey, HealthCheck, OutlierDetection, Strategy, UpstreamLimits};
 
 /// A group of backends.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -38,6 +38,23 @@ pub(in crate::config) struct Upstream {
     /// empty name is the backend as a whole. The backends speak `h2` or `h2c`. Default: when a connection to it opens.
     #[schemars(length(max = 127))]
     pub grpc_probe: Option<String>,
+    /// What of a request `maglev` and `ring-hash` go by. Default: the client's IP address.
+    pub hash_key: Option<HashKey>,
+    /// Sends a client back to the backend that it had.
+    pub affinity: Option<Affinity>,
+    /// How long a backend that is new or back takes to get its full share, growing from a tenth, `1s` to `1h`. Backends that
+    /// are new at the same time share evenly from the first. Default: none.
+    pub slow_start: Option<DurationText>,
+    /// When fewer than this share of the backends is healthy, in per cent, all of them are asked: if most of them look bad, it
+    /// may be the looking. Default: 0, which is never.
+    #[schemars(range(min = 0, max = 100), extend("default" = 0))]
+    pub panic_threshold: Option<u32>,
+    /// Asks each backend regularly whether it is fit. Default: no.
+    pub health_check: Option<HealthCheck>,
+    /// Takes backends out by what they answer. Default: by `max_failure` of each.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// How much the backends take together.
+    pub limits: Option<UpstreamLimits>,
 }
 
 /// A server that requests are sent to.
@@ -54,16 +71,14 @@ pub(in crate::config) struct Backend {
     /// How many requests the backend gets for each one that a backend of weight 1 gets, 1 to 256. Default: 1.
     #[schemars(range(min = 1, max = 256), extend("default" = 1))]
     pub weight: Option<u32>,
-}
-
-/// How one of several backends is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(inline)]
-pub enum Strategy {
-    /// Each backend in turn, as often as its weight says.
-    #[default]
-    RoundRobin,
+    /// Backends of a lower number come first, 0 to 15. Of the next number are asked as many requests as those cannot take:
+    /// none while at least 5 of 7 of them are healthy. Default: 0.
+    #[schemars(range(min = 0, max = 15), extend("default" = 0))]
+    pub priority: Option<u32>,
+    /// The zone that it stands in. Those in the `zone` of the document come before others of the same priority, by the same
+    /// rule. Default: none.
+    #[schemars(length(min = 1, max = 64))]
+    pub zone: Option<String>,
 }
 
 /// What backends speak.

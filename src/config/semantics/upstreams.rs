@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::Ipv6Addr;
 
 use super::written::{Backend as Written, Document};
-use super::{Environment, dial, names};
+use super::{Environment, balancing, dial, names};
 use crate::base::address::{Address, HostPort, HostPortError};
-use crate::config::checked::{Backend, Dial, Strategy, Upstream};
-use crate::config::diagnostic::Problem;
+use crate::config::checked::{Backend, Balancing, Dial, Strategy, Upstream};
+use crate::config::diagnostic::{Part, Problem};
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::wording::quote;
@@ -22,6 +22,7 @@ pub(super) struct Upstreams {
     /// The field `upstreams` was not removed by the check.
     is_complete: bool,
     default_strategy: Strategy,
+    zone: Option<String>,
 }
 
 impl Upstreams {
@@ -29,8 +30,13 @@ impl Upstreams {
     pub(super) fn named(document: &Document, environment: &Environment<'_>, report: &mut Report) -> Self {
         let default_strategy = document.http.as_ref().and_then(|http| http.strategy).unwrap_or_default();
         let is_complete = document.upstreams.is_some() || !report.has_lost(&Path::ROOT, "upstreams");
-        let mut upstreams =
-            Self { checked: Vec::new(), named: HashMap::new(), is_complete, default_strategy };
+        let mut upstreams = Self {
+            checked: Vec::new(),
+            named: HashMap::new(),
+            is_complete,
+            default_strategy,
+            zone: document.zone.clone(),
+        };
         let at = Path::ROOT.field("upstreams");
         for (name, written) in document.upstreams.iter().flatten() {
             let at = at.field(name);
@@ -38,16 +44,19 @@ impl Upstreams {
             let index = written.as_ref().and_then(|written| {
                 let dial = dial::check(&at, written, environment, report);
                 let backends = written.backends.as_ref()?;
-                let index = upstreams.add(&at, name.clone(), backends, written.strategy, report);
-                upstreams.checked[index].dial = dial;
-                Some(index)
+                let strategy = written.strategy.unwrap_or(default_strategy);
+                let balancing = balancing::check(&at, written, strategy, document.zone.as_ref(), report);
+                let has_judge = written.outlier_detection.is_some();
+                let endpoints = self::backends(&at.field("backends"), backends, has_judge, report);
+                upstreams.checked.push(Upstream { name: name.clone(), balancing, dial, endpoints });
+                Some(upstreams.checked.len() - 1)
             });
             upstreams.named.insert(name.clone(), index);
         }
         upstreams
     }
 
-    /// Takes in an upstream. `at` is the object that has its `backends`.
+    /// Takes in the upstream of a rule. `at` is the object that has its `backends`.
     pub(super) fn add(
         &mut self,
         at: &Path<'_>,
@@ -56,9 +65,10 @@ impl Upstreams {
         strategy: Option<Strategy>,
         report: &mut Report,
     ) -> usize {
-        let endpoints = backends(&at.field("backends"), written, report);
+        let endpoints = backends(&at.field("backends"), written, false, report);
         let strategy = strategy.unwrap_or(self.default_strategy);
-        self.checked.push(Upstream { name, strategy, dial: Dial::default(), endpoints });
+        let balancing = Balancing { strategy, zone: self.zone.clone(), ..Balancing::default() };
+        self.checked.push(Upstream { name, balancing, dial: Dial::default(), endpoints });
         self.checked.len() - 1
     }
 
@@ -78,12 +88,19 @@ impl Upstreams {
     }
 }
 
-fn backends(at: &Path<'_>, written: &[Option<Written>], report: &mut Report) -> Vec<Backend> {
+/// `has_judge` where it is not `max_failure` that takes them out.
+fn backends(
+    at: &Path<'_>,
+    written: &[Option<Written>],
+    has_judge: bool,
+    report: &mut Report,
+) -> Vec<Backend> {
     let mut addresses = HashSet::new();
     let mut backends = Vec::new();
     for (index, written) in written.iter().enumerate() {
         let at = at.item(index);
-        let Some(backend) = written.as_ref().and_then(|written| backend(&at, written, report)) else {
+        let Some(backend) = written.as_ref().and_then(|written| backend(&at, written, has_judge, report))
+        else {
             continue;
         };
         if addresses.insert(backend.address.clone()) {
@@ -96,14 +113,21 @@ fn backends(at: &Path<'_>, written: &[Option<Written>], report: &mut Report) -> 
     backends
 }
 
-fn backend(at: &Path<'_>, written: &Written, report: &mut Report) -> Option<Backend> {
+fn backend(at: &Path<'_>, written: &Written, has_judge: bool, report: &mut Report) -> Option<Backend> {
+    if has_judge && written.max_failure.is_some() {
+        let problem =
+            Problem::error(at.field("max_failure").pointer(), "`max_failure` beside `outlier_detection`");
+        report.add(problem.part(Part::Name).hint("`consecutive_gateway_failures` of that takes its place"));
+    }
     let text = written.host.as_ref()?;
     let at = at.field("host");
     Some(Backend {
         host: report.as_written(at, text).to_owned(),
         address: address(&at, text, report)?,
-        max_failure: written.max_failure.unwrap_or(MAX_FAILURE),
+        max_failure: (!has_judge).then(|| written.max_failure.unwrap_or(MAX_FAILURE)),
         weight: written.weight.unwrap_or(WEIGHT),
+        priority: written.priority.unwrap_or_default(),
+        zone: written.zone.clone(),
     })
 }
 

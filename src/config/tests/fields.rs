@@ -1,5 +1,7 @@
 //! Every field of the document: a good value, and a bad one with what is said of it.
 
+mod balancing;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -20,7 +22,7 @@ struct Case {
 fn takes_a_good_value_and_explains_a_bad_one() {
     let folder = folder();
     let check = |case: &Case, value| check_in(folder.path(), &full_with(case.pointer, value));
-    for case in &CASES {
+    for case in CASES.iter().chain(&balancing::CASES) {
         if let Err(errors) = check(case, case.good) {
             panic!("{}: {}", case.field, show(&errors));
         }
@@ -38,7 +40,7 @@ fn every_field_has_a_case() {
     for (definition, schema) in schema["$defs"].as_object().unwrap() {
         fields.extend(properties(schema).map(|property| format!("{definition}.{property}")));
     }
-    assert_eq!(fields, CASES.iter().map(|case| case.field.to_owned()).collect());
+    assert_eq!(fields, CASES.iter().chain(&balancing::CASES).map(|case| case.field.to_owned()).collect());
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = &str> {
@@ -64,7 +66,7 @@ const fn case(
 }
 
 #[rustfmt::skip]
-const CASES: [Case; 145] = [
+const CASES: [Case; 146] = [
     case("$schema", "/$schema", r#""x""#, "1",
         "expected a string, found `1`"),
     case("root", "/root", r#""[::1]:0""#, r#""127.0.0.1""#,
@@ -91,6 +93,8 @@ const CASES: [Case; 145] = [
         "expected an object, found `null`"),
     case("upstreams", "/upstreams", r#"{"games": {"backends": [{"host": "a:1"}]}, "a.b-C_1": {"backends": [{"host": "a:1"}]}}"#, r#"{"games": {"backends": [{"host": "a:1"}]}, "": {"backends": [{"host": "a:1"}]}}"#,
         "expected a name of 1 to 64 letters, digits, `_`, `-` and `.`, found an empty string"),
+    case("zone", "/zone", r#""eu-1""#, r#""""#,
+        "expected a string that is not empty, found an empty string"),
     case("plugins", "/plugins", r#"{"mine": {"source": "a.wasm"}}"#, r#"{"mine": {}}"#,
         "expected a `source`, since no plugin of this name is shipped"),
     case("routes", "/routes", r#"{"GET,HEAD *.example.com/a/{b}/*": {"upstream": "games"}}"#, r#"{"/a/{b": {"upstream": "games"}}"#,
@@ -137,8 +141,8 @@ const CASES: [Case; 145] = [
         "expected 1 to 65535, found `65536`"),
     case("HttpsRedirect.status", "/listeners/outside/https_redirect/status", "302", "303",
         "expected `301`, `302`, `307` or `308`, found `303`"),
-    case("Http.strategy", "/http/strategy", r#""round-robin""#, r#""random""#,
-        "expected `round-robin`, found `random`"),
+    case("Http.strategy", "/http/strategy", r#""peak-ewma""#, r#""fair""#,
+        "expected `round-robin`, `least-request`, `random`, `peak-ewma`, `maglev` or `ring-hash`, found `fair`"),
     case("Ssl.ssl_certificate", "/ssl/ssl_certificate", r#""certificate.pem""#, r#""""#,
         "expected a string that is not empty, found an empty string"),
     case("Ssl.ssl_certificate_key", "/ssl/ssl_certificate_key", r#""key.pem""#, r#""""#,
@@ -250,7 +254,7 @@ const CASES: [Case; 145] = [
     case("Rule.upstream", "/routes/~1/upstream", r#""games""#, r#""game""#,
         "unknown upstream `game`"),
     case("Rule.strategy", "/routes/~1game~1*/0/strategy", r#""round-robin""#, r#""""#,
-        "expected `round-robin`, found an empty string"),
+        "expected `round-robin`, `least-request`, `random`, `peak-ewma`, `maglev` or `ring-hash`, found an empty string"),
     case("Rule.upgrades", "/routes/~1game~1*/0/upgrades", "[]", r#"["h2c"]"#,
         "expected the name of a protocol other than HTTP/2, such as `websocket`, found `h2c`"),
     case("Rule.grpc_web", "/routes/~1/grpc_web", "{}", "true",

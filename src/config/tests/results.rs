@@ -46,7 +46,7 @@ fn backends(checked: &Checked, upstream: usize) -> Vec<(&str, u32)> {
     checked.upstreams[upstream]
         .endpoints
         .iter()
-        .map(|backend| (backend.host.as_str(), backend.max_failure))
+        .map(|backend| (backend.host.as_str(), backend.max_failure.unwrap_or_default()))
         .collect()
 }
 
@@ -120,29 +120,32 @@ fn settings_are_as_written() {
 fn rules_lead_to_upstreams() {
     let checked = full();
     let names: Vec<&str> = checked.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
-    assert_eq!(names, ["games", "secure", "told", "routes:/game/*", "routes:/game/*#1"]);
+    assert_eq!(names, ["games", "judged", "secure", "told", "routes:/game/*", "routes:/game/*#1"]);
     let games = &checked.upstreams[0];
-    assert_eq!(games.strategy, Strategy::RoundRobin);
+    assert_eq!(games.balancing.strategy, Strategy::Maglev);
     let endpoints: Vec<_> = games
         .endpoints
         .iter()
         .map(|backend| (backend.address.to_string(), backend.max_failure, backend.weight))
         .collect();
-    assert_eq!(endpoints, [("127.0.0.1:9001".to_owned(), 3, 2), ("games.internal:9002".to_owned(), 5, 1)]);
+    assert_eq!(
+        endpoints,
+        [("127.0.0.1:9001".to_owned(), Some(3), 2), ("games.internal:9002".to_owned(), Some(5), 1)]
+    );
     assert_eq!(games.dial, Dial::default());
-    let secure = &checked.upstreams[1].dial;
+    let secure = &checked.upstreams[2].dial;
     assert_eq!(secure.protocol, UpstreamProtocol::H2);
     assert_eq!((secure.streams, secure.ping), (50, Some(Duration::from_secs(30))));
     assert_eq!((&secure.host, secure.connection_age), (&SentHost::Backend, Some(Duration::from_secs(3600))));
     let tls = secure.tls.as_ref().expect("they speak TLS");
     assert_eq!(tls.server_name.as_deref(), Some("games.internal"));
     assert_eq!(tls.files().count(), 3);
-    let told = &checked.upstreams[2];
+    let told = &checked.upstreams[3];
     assert_eq!((told.dial.protocol, told.dial.sends_proxy_header), (UpstreamProtocol::H1, true));
     assert_eq!(told.endpoints[0].address, Address::Unix("/run/games.sock".into()));
     let upstreams =
         |index: usize| checked.routes[index].rules.iter().map(|rule| rule.upstream).collect::<Vec<_>>();
-    assert_eq!((upstreams(0), upstreams(1)), (vec![0], vec![3, 4]));
+    assert_eq!((upstreams(0), upstreams(1)), (vec![0], vec![4, 5]));
     let matches = &checked.routes[1].rules[0].matches;
     assert_eq!(matches.headers, [("x-version".parse().unwrap(), "2".parse().unwrap())]);
     assert_eq!(matches.query, [("beta".to_owned(), "yes".to_owned())]);
