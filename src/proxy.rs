@@ -3,7 +3,9 @@
 //! Everything here runs on one worker. A request holds one [`View`] from its match to its last byte, and nothing on its
 //! way takes a lock that another worker can hold.
 
+mod attempt;
 mod connection;
+mod deadline;
 mod explain;
 mod failure;
 mod finish;
@@ -12,6 +14,8 @@ mod grpc;
 mod grpc_web;
 mod handle;
 mod normalise;
+mod replay;
+mod retry;
 mod snapshot;
 mod tunnel;
 mod view;
@@ -23,5 +27,8 @@ pub use finish::ResponseBody;
 pub use grpc_web::GrpcWeb;
 pub use handle::{Proxy, answer};
 pub use normalise::normalise;
-pub use snapshot::{Certificate, Conditions, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
+pub use retry::{RetryOn, RetryPolicy};
+pub use snapshot::{
+    Certificate, Conditions, Http2Limits, Route, Rule, RuleTimeouts, Settings, Snapshot, Timeouts,
+};
 pub use view::{Prepared, View};

@@ -10,6 +10,7 @@ mod files;
 mod key_sets;
 mod listeners;
 mod plugins;
+mod retry;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::observe::access_log::{Sink, Target};
 use crate::plugin::{Link, PluginEngine};
 use crate::proxy::{Conditions, GrpcWeb, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
 use crate::route::Table;
+use crate::upstream::Quota;
 
 /// What a document is made into.
 pub struct Built {
@@ -64,10 +66,7 @@ pub fn build(
         .routes
         .iter()
         .zip(&plugins.by_rule)
-        .map(|(route, plugins)| Route {
-            pattern: route.text.as_str().into(),
-            rules: route.rules.iter().zip(plugins).map(|(rule, plugins)| live_rule(rule, plugins)).collect(),
-        })
+        .map(|(route, plugins)| live_route(route, plugins, &checked.http.timeouts, previous))
         .collect();
     let snapshot = Snapshot {
         revision,
@@ -94,7 +93,27 @@ pub fn check(checked: &Checked, engine: &PluginEngine) -> Result<(), Vec<Problem
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-fn live_rule(rule: &config::Rule, plugins: &[Link]) -> Rule {
+fn live_route(
+    route: &config::Route,
+    plugins: &[Vec<Link>],
+    timeouts: &config::Timeouts,
+    previous: Option<&Snapshot>,
+) -> Route {
+    let has_state = route.rules.iter().any(|rule| rule.max_requests.is_some());
+    let running = previous.filter(|_| has_state).and_then(|previous| previous.route(&route.text));
+    let rules = route.rules.iter().zip(plugins).enumerate();
+    let rules = rules.map(|(index, (rule, plugins))| {
+        live_rule(rule, plugins, timeouts, running.and_then(|running| running.rules.get(index)))
+    });
+    Route { pattern: route.text.as_str().into(), rules: rules.collect() }
+}
+
+fn live_rule(
+    rule: &config::Rule,
+    plugins: &[Link],
+    timeouts: &config::Timeouts,
+    running: Option<&Rule>,
+) -> Rule {
     Rule {
         conditions: Conditions { headers: rule.matches.headers.clone(), query: rule.matches.query.clone() },
         cluster: rule.upstream,
@@ -102,32 +121,22 @@ fn live_rule(rule: &config::Rule, plugins: &[Link]) -> Rule {
         upgrades: rule.upgrades.clone(),
         grpc_web: rule.grpc_web.as_ref().map(|web| Arc::new(GrpcWeb { origins: web.origins.clone() })),
         takes_early_data: rule.takes_early_data,
+        retry: rule.retry.as_ref().map(|retry| Arc::new(retry::policy(retry))),
+        timeouts: retry::timeouts(&rule.timeouts, timeouts),
+        most_requests: rule.max_requests.map(|most| {
+            let running = running.and_then(|running| running.most_requests.clone());
+            running.filter(|quota| quota.most() == most).unwrap_or_else(|| Arc::new(Quota::new(most)))
+        }),
     }
 }
 
 fn live_settings(http: &config::HttpSettings) -> Settings {
     let config::Timeouts {
-        client_head,
-        client_idle,
-        keep_alive,
-        connect,
-        backend_idle,
-        backend_keep_alive,
-        tunnel_idle,
-        drain,
+        client_head, client_idle, keep_alive, backend_keep_alive, tunnel_idle, drain, ..
     } = http.timeouts;
     let limits = &http.limits;
     Settings {
-        timeouts: Timeouts {
-            client_head,
-            client_idle,
-            keep_alive,
-            connect,
-            backend_idle,
-            backend_keep_alive,
-            tunnel_idle,
-            drain,
-        },
+        timeouts: Timeouts { client_head, client_idle, keep_alive, backend_keep_alive, tunnel_idle, drain },
         head: HeadLimits { bytes: limits.head_size.as_usize(), fields: limits.header_count as usize },
         request_body: limits.request_body.map(|size| size.as_u64()),
         pool_idle: limits.pool_idle as usize,

@@ -23,9 +23,9 @@ pub use endpoint::{Busy, Endpoint, EndpointId, Out};
 pub use fleet::{Balancing, Choice, Member};
 pub use health::{FailurePercentage, Health, HealthCheck, HealthKeeper, Live, OutlierDetection, SuccessRate};
 pub use line::Line;
-pub use load::{Limits, Load, Permit};
+pub use load::{Limits, Load, Permit, Quota, Share};
 pub use multiplex::Place;
-pub use pool::{Pool, Pools};
+pub use pool::{Pool, Pools, Seat};
 pub use probe::{HttpProbe, Probe, TIMEOUT as PROBE_TIMEOUT};
 
 use fleet::Fleet;

@@ -13,12 +13,14 @@ mod balancing;
 mod key_sets;
 mod listeners;
 mod plugins;
+mod retry;
 mod routes;
 mod secrets;
 mod upstreams;
 
 pub use super::document::{
-    AssumedHealth, Isolation, Leader, OnError, Permission, SameSite, Strategy, TlsProfile, UpstreamProtocol,
+    AssumedHealth, Isolation, Leader, OnError, Permission, RetryOn, SameSite, Strategy, TlsProfile,
+    UpstreamProtocol,
 };
 pub use balancing::{
     Affinity, Balancing, FailurePercentage, HashKey, HealthCheck, HealthCheckKind, HttpCheck,
@@ -27,6 +29,7 @@ pub use balancing::{
 pub use key_sets::{Algorithm, KeySet, KeySource};
 pub use listeners::{Certificate, ClientCertificates, HttpsRedirect, Listener, Protocols, Tls};
 pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource, Quotas};
+pub use retry::{Retry, RuleTimeouts};
 pub use routes::{Conditions, GrpcWeb, Route, Rule};
 pub use secrets::{NamedSecrets, Secrets, Token};
 pub use upstreams::{Backend, Dial, SentHost, Trust, Upstream, UpstreamTls};
@@ -86,14 +89,22 @@ pub struct Timeouts {
     pub client_idle: Duration,
     /// Between two requests of a connection.
     pub keep_alive: Duration,
+    /// From the end of a request's head to the end of its response; none is as long as it takes.
+    pub request: Option<Duration>,
     /// For a connection to a backend.
     pub connect: Duration,
+    /// For a TLS handshake with one.
+    pub tls: Duration,
+    /// For one of an upstream's connections to become free.
+    pub queue: Duration,
     /// For the head of a backend's response, and between two reads of its body.
     pub backend_idle: Duration,
     /// How long an unused connection to a backend is kept.
     pub backend_keep_alive: Duration,
     /// How long a tunnel may be silent both ways.
     pub tunnel_idle: Duration,
+    /// How long a tunnel may last; none is as long as it likes.
+    pub tunnel: Option<Duration>,
     /// How long requests in flight may take after a stop or after their listener was removed.
     pub drain: Duration,
 }
@@ -104,10 +115,14 @@ impl Default for Timeouts {
             client_head: Duration::from_secs(10),
             client_idle: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
+            request: None,
             connect: Duration::from_secs(5),
+            tls: Duration::from_secs(5),
+            queue: Duration::from_secs(1),
             backend_idle: Duration::from_secs(60),
             backend_keep_alive: Duration::from_secs(60),
             tunnel_idle: Duration::from_secs(60 * 60),
+            tunnel: None,
             drain: Duration::from_secs(30),
         }
     }

@@ -16,6 +16,7 @@ mod health;
 mod key_sets;
 mod listeners;
 mod plugins;
+mod retry;
 mod routes;
 mod upstreams;
 
@@ -29,6 +30,8 @@ pub use listeners::TlsProfile;
 pub(super) use listeners::{ClientMode, Hsts, HttpsRedirect, Listener, Protocol, Ssl, Tls};
 pub(super) use plugins::{Attachment, AttachmentSettings, Plugin, PluginLimits, Quotas, When};
 pub use plugins::{Isolation, OnError, Permission};
+pub use retry::RetryOn;
+pub(super) use retry::{Retry, RuleTimeouts};
 pub(super) use routes::{GrpcWeb, Match, Route, Rule};
 pub use upstreams::UpstreamProtocol;
 pub(super) use upstreams::{Backend, Upstream, UpstreamTls};
@@ -156,9 +159,17 @@ pub(super) struct Timeouts {
     /// How long a client's connection is kept between two requests. Default: `75s`.
     #[schemars(extend("default" = "75s"))]
     pub keep_alive: Option<DurationText>,
+    /// From the end of a request's head to the end of its response. Default: none.
+    pub request: Option<DurationText>,
     /// For a connection to a backend to open. Default: `5s`.
     #[schemars(extend("default" = "5s"))]
     pub connect: Option<DurationText>,
+    /// For a TLS handshake with a backend. Default: `5s`.
+    #[schemars(extend("default" = "5s"))]
+    pub tls: Option<DurationText>,
+    /// For one of an upstream's connections to become free where it has as many as it may (`limits`). Default: `1s`.
+    #[schemars(extend("default" = "1s"))]
+    pub queue: Option<DurationText>,
     /// For the head of a backend's response, and between two reads of its body. Default: `60s`.
     #[schemars(extend("default" = "60s"))]
     pub backend_idle: Option<DurationText>,
@@ -168,6 +179,8 @@ pub(super) struct Timeouts {
     /// How long a WebSocket, or another protocol that a connection was changed to, may be silent both ways. Default: `1h`.
     #[schemars(extend("default" = "1h"))]
     pub tunnel_idle: Option<DurationText>,
+    /// How long such a one may last. Default: as long as it likes.
+    pub tunnel: Option<DurationText>,
     /// How long requests in flight may take after Cloud Cup was told to stop or their listener was removed. Default:
     /// `30s`.
     #[schemars(extend("default" = "30s"))]

@@ -18,6 +18,7 @@ mod key_sets;
 mod listeners;
 mod names;
 mod plugins;
+mod retry;
 mod routes;
 mod settings;
 mod tls;

@@ -61,6 +61,9 @@ pub enum BodyError {
     /// The body is larger than allowed.
     #[error("the body is larger than allowed")]
     TooLarge,
+    /// The gateway waits no longer for the rest of it.
+    #[error("the message took longer than it may")]
+    Late,
     /// The transport failed.
     #[error("the connection failed: {0}")]
     Io(#[from] io::Error),

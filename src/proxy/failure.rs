@@ -54,6 +54,16 @@ pub enum Reason {
     ConnectTimeout,
     /// No TLS session with a backend came about.
     BackendTlsFailed,
+    /// No TLS session with a backend came about in time.
+    BackendTlsTimeout,
+    /// No connection to the backends became free in time.
+    QueueTimeout,
+    /// The route has as many requests as it may.
+    RouteOverflow,
+    /// One attempt took too long, and there was no further one.
+    PerTryTimeout,
+    /// All attempts together took too long.
+    RequestTimeout,
     /// The backend closed the connection before it answered.
     BackendClosed,
     /// The backend did not answer in time.
@@ -78,13 +88,18 @@ pub struct Failure {
 impl Reason {
     /// Those that a request can meet behind its request hooks, other plugins' faults aside: what response and finish
     /// hooks are told of.
-    pub const BEHIND_HOOKS: [Self; 13] = [
+    pub const BEHIND_HOOKS: [Self; 18] = [
         Self::BadBody,
         Self::BodyTooLarge,
         Self::BodyTimeout,
         Self::ClientClosed,
         Self::NoHealthyBackend,
         Self::Overflow,
+        Self::RouteOverflow,
+        Self::QueueTimeout,
+        Self::BackendTlsTimeout,
+        Self::PerTryTimeout,
+        Self::RequestTimeout,
         Self::ConnectFailed,
         Self::ConnectTimeout,
         Self::BackendTlsFailed,
@@ -120,6 +135,11 @@ impl Reason {
             Self::Plugin(kind) => kind.code(),
             Self::NoHealthyBackend => "no-healthy-backend",
             Self::Overflow => "upstream-overflow",
+            Self::RouteOverflow => "route-overflow",
+            Self::QueueTimeout => "queue-timeout",
+            Self::BackendTlsTimeout => "backend-tls-timeout",
+            Self::PerTryTimeout => "per-try-timeout",
+            Self::RequestTimeout => "request-timeout",
             Self::ConnectFailed => "backend-connect-failed",
             Self::ConnectTimeout => "backend-connect-timeout",
             Self::BackendTlsFailed => "backend-tls-failed",
@@ -146,11 +166,18 @@ impl Reason {
             Self::ClientClosed => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Plugin(kind) if kind.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Plugin(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NoHealthyBackend | Self::Overflow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoHealthyBackend | Self::Overflow | Self::RouteOverflow | Self::QueueTimeout => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::ConnectFailed | Self::BackendTlsFailed | Self::BackendClosed | Self::BackendInvalid => {
                 StatusCode::BAD_GATEWAY
             }
-            Self::ConnectTimeout | Self::BackendTimeout | Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
+            Self::ConnectTimeout
+            | Self::BackendTlsTimeout
+            | Self::PerTryTimeout
+            | Self::RequestTimeout
+            | Self::BackendTimeout
+            | Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -202,7 +229,7 @@ impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
         let reason = match error {
             BodyError::Malformed(_) => Reason::BadBody,
-            BodyError::Idle => Reason::BodyTimeout,
+            BodyError::Idle | BodyError::Late => Reason::BodyTimeout,
             BodyError::TooLarge => Reason::BodyTooLarge,
             BodyError::Closed | BodyError::Io(_) | BodyError::Stream(_) | BodyError::Request(_) => {
                 Reason::ClientClosed

@@ -100,7 +100,8 @@ impl Finish {
     /// The rest of a request that the client did not send is not the backend's fault, and neither is the end of a tunnel:
     /// a server resets a WebSocket whose client breaks the rules, and no client may take a backend from all others.
     fn is_backends_fault(&self, error: &BodyError) -> bool {
-        self.status != StatusCode::SWITCHING_PROTOCOLS && !matches!(error, BodyError::Request(_))
+        self.status != StatusCode::SWITCHING_PROTOCOLS
+            && !matches!(error, BodyError::Request(_) | BodyError::Late)
     }
 
     fn tell_metrics(&self, duration: Duration) {

@@ -1,26 +1,25 @@
 //! Steps 5 and 6 of a request: pick an endpoint, send, and try the next one where that is safe.
 
-use std::future::poll_fn;
-use std::rc::Rc;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::{Method, StatusCode, header};
-use tokio::time::Instant;
+use http::header;
 
-use super::tunnel::Tunnel;
-use super::{Connection, Failure, Interim, Reason, Settings};
-use crate::message::http1::{Answer, Bounds, HeadError, RoundtripError};
-use crate::message::upgrade::websocket_accept;
-use crate::message::{Body, Exchange, ResponseHead, Roundtrip, Upgrade};
+use super::attempt::Missed;
+use super::replay::Replay;
+use super::{Connection, Failure, Interim, Reason, RetryPolicy, RuleTimeouts, Settings};
+use crate::message::{Body, Exchange, ResponseHead};
 use crate::observe::metrics::WorkerMetrics;
-use crate::upstream::connect::Ends;
-use crate::upstream::{Busy, Cluster, ConnectError, Endpoint, Health, Line, Member, Permit, Pool, Pools};
+use crate::upstream::{Busy, Cluster, EndpointId, Health, Member, Permit, Pools, Share};
 
 /// What forwarding needs of its worker.
 pub(super) struct Forward<'a> {
     pub pools: &'a Pools,
     pub health: &'a Health,
     pub settings: &'a Settings,
+    pub timeouts: &'a RuleTimeouts,
+    pub retry: Option<&'a RetryPolicy>,
     pub connection: &'a Connection,
     pub interim: &'a Interim,
     pub metrics: &'a Arc<WorkerMetrics>,
@@ -33,181 +32,183 @@ pub(super) struct Attempts {
     pub backend: Option<Member>,
     /// How many were asked.
     pub count: u32,
-    /// The request is one of its cluster's.
+    /// The request is one of its rule's.
+    pub share: Option<Share>,
+    /// And one of its cluster's.
     admitted: Option<Permit>,
     /// And one of that backend's.
     busy: Option<Busy>,
+    /// And one of those that are asked again.
+    retry: Option<Permit>,
 }
 
-/// A failed attempt. The body comes back where it can be sent again.
-struct Missed {
-    failure: Failure,
-    body: Option<Body>,
-    /// The error, where the backend is to blame. The client is told less of it.
-    blame: Option<String>,
+/// What is to be sent, and how often that can be done.
+enum Sent {
+    /// As often as nobody has looked at it.
+    Once(Option<Body>),
+    /// By a policy.
+    Again(Replay),
 }
+
+pub(super) type Answered = (ResponseHead, Body);
 
 impl Forward<'_> {
-    /// Asks the cluster's endpoints, each at most once, until one answers.
+    /// Asks the cluster's endpoints until one answers, and again as far as the policy goes.
     pub async fn send(
         &self,
         cluster: &Arc<Cluster>,
         exchange: &Exchange,
-        mut body: Body,
+        body: Body,
         attempts: &mut Attempts,
-    ) -> Result<(ResponseHead, Body), Failure> {
+    ) -> Result<Answered, Failure> {
         attempts.admitted = cluster.load().request(&cluster.spec().limits);
         if attempts.admitted.is_none() {
             let message = "the backends of this route have as many requests as they may";
             return Err(Failure::new(Reason::Overflow, message));
         }
+        let policy = self.retry.filter(|_| exchange.upgrade.is_none());
+        let keeps = policy.filter(|policy| policy.covers(&exchange.method));
+        let mut sent = match keeps {
+            Some(policy) => Sent::Again(Replay::new(body, policy.body)),
+            None => Sent::Once(Some(body)),
+        };
         let mut tried = cluster.ids(&exchange.avoided);
-        let mut last = None;
+        let avoided = tried.len();
+        let mut last: Option<Result<Answered, Failure>> = None;
+        let mut retries = 0;
         loop {
-            let Some(member) = cluster.pick(&cluster.choice(exchange, &tried)) else {
+            let picked = cluster.pick(&cluster.choice(exchange, &tried));
+            // All were asked, and the policy is not at its end: another is preferred, the same is better than none.
+            let picked = picked.or_else(|| {
+                let is_again = retries > 0 && tried.len() > avoided;
+                is_again.then(|| cluster.pick(&cluster.choice(exchange, &tried[..avoided]))).flatten()
+            });
+            let Some(member) = picked else {
                 let none = || Failure::new(Reason::NoHealthyBackend, "no backend of this route is healthy");
-                return Err(last.unwrap_or_else(none));
+                return last.unwrap_or_else(|| Err(none()));
             };
-            attempts.count += 1;
-            attempts.busy = Some(member.endpoint.begin());
-            attempts.backend = Some(member.clone());
-            let began = Instant::now();
-            let missed = match self.attempt(&member, exchange, body).await {
-                Ok(mut answer) => {
-                    cluster.answered_in(&member, began.elapsed());
-                    self.health.answered(cluster, &member, answer.0.status);
-                    bind_client(cluster, &member, exchange, &mut answer.0);
-                    return Ok(answer);
+            let body = match &mut sent {
+                Sent::Once(body) => body.take().unwrap_or_default(),
+                Sent::Again(replay) => replay.body(),
+            };
+            let hedge = policy.and_then(|policy| policy.hedge_after);
+            let asked = match (&sent, hedge) {
+                (Sent::Again(replay), Some(after)) if replay.is_at_hand() => {
+                    Box::pin(self.hedged(cluster, member, exchange, replay, after, &tried, attempts)).await
                 }
-                Err(missed) => missed,
+                _ => (self.ask(cluster, &member, exchange, body, attempts).await, member),
             };
-            if let Some(blame) = &missed.blame {
-                self.health.failed(cluster, &member, blame);
-            }
-            let Some(untouched) = missed.body else { return Err(missed.failure) };
-            tried.push(member.endpoint.id);
-            last = Some(missed.failure);
-            body = untouched;
-        }
-    }
-
-    async fn attempt(
-        &self,
-        member: &Member,
-        exchange: &Exchange,
-        mut body: Body,
-    ) -> Result<(ResponseHead, Body), Missed> {
-        let endpoint = &member.endpoint;
-        let (pool, timeouts) = (self.pools.of(endpoint, self.settings.pool_idle), &self.settings.timeouts);
-        let oldest = Instant::now().checked_sub(timeouts.backend_keep_alive);
-        // Another protocol takes its connection to itself, unless HTTP/2 is all that the backend speaks.
-        let may_share = exchange.upgrade.is_none() || endpoint.dial.has_http2_only();
-        if let Some(line) = pool.take(endpoint, may_share, oldest) {
-            match self.exchange_on(line, &pool, endpoint, exchange, body).await {
-                // The backend may close what is unused; that our request was on its way is no failure of its.
-                Err(Missed { failure, body: untouched, .. }) if failure.reason == Reason::BackendClosed => {
-                    match untouched {
-                        Some(untouched) => body = untouched,
-                        None => return Err(Missed { failure, body: None, blame: None }),
+            let can_repeat = matches!(&sent, Sent::Again(replay) if replay.can_repeat());
+            let (wait, result) = match asked {
+                (Ok(mut answer), member) => {
+                    let again = keeps.filter(|policy| {
+                        can_repeat && retries < policy.attempts && policy.repeats_answer(&mut answer.0)
+                    });
+                    let wait = again.map(|policy| (policy, policy.asked_delay(&mut answer.0)));
+                    let Some((policy, Ok(asked))) = wait else {
+                        bind_client(cluster, &member, exchange, &mut answer.0);
+                        return Ok(answer);
+                    };
+                    tried.push(member.endpoint.id);
+                    (Some(asked.unwrap_or_default().max(policy.delay(retries + 1))), Ok(answer))
+                }
+                (Err(missed), member) => {
+                    tried.push(member.endpoint.id);
+                    let again = policy.filter(|policy| {
+                        let may_repeat = match &sent {
+                            Sent::Again(_) => can_repeat,
+                            Sent::Once(_) => missed.body.is_some(),
+                        };
+                        may_repeat && retries < policy.attempts && policy.repeats_miss(missed.miss)
+                    });
+                    let is_free = missed.body.is_some();
+                    if let Sent::Once(body) = &mut sent {
+                        *body = missed.body;
+                    }
+                    // Nobody has looked at it: that is no load to anybody, and costs no retry while there are others.
+                    let has_others = cluster.pick(&cluster.choice(exchange, &tried)).is_some();
+                    match again {
+                        _ if is_free && has_others => (None, Err(missed.failure)),
+                        Some(policy) => (Some(policy.delay(retries + 1)), Err(missed.failure)),
+                        None => return Err(missed.failure),
                     }
                 }
-                outcome => return outcome,
-            }
-        }
-        let ends = Ends { source: exchange.client.address, destination: self.connection.local };
-        let head_size = self.settings.head.bytes as u32;
-        // Boxed: the task of every connection of a client would have room for it all the time.
-        let opened = match may_share {
-            true => Box::pin(pool.open(endpoint, Some(ends), head_size, timeouts.connect)).await,
-            false => Box::pin(pool.open_single(endpoint, Some(ends), timeouts.connect)).await,
-        };
-        match opened {
-            Ok(line) => self.exchange_on(line, &pool, endpoint, exchange, body).await,
-            Err(error) => {
-                let (failure, blame) = (Failure::from(&*error), Some(error.to_string()));
-                Err(Missed { failure, body: Some(body), blame })
+            };
+            if let Some(wait) = wait {
+                attempts.retry = cluster.load().retry(&cluster.spec().limits);
+                if attempts.retry.is_none() {
+                    return result;
+                }
+                retries += 1;
+                last = None;
+                drop(result);
+                tokio::time::sleep(wait).await;
+            } else {
+                last = Some(result);
             }
         }
     }
 
-    async fn exchange_on(
+    /// One attempt at a member, accounted for.
+    async fn ask(
         &self,
-        line: Line,
-        pool: &Rc<Pool>,
-        endpoint: &Endpoint,
+        cluster: &Cluster,
+        member: &Member,
         exchange: &Exchange,
         body: Body,
-    ) -> Result<(ResponseHead, Body), Missed> {
-        let timeouts = &self.settings.timeouts;
-        let bounds = Bounds {
-            head: self.settings.head,
-            idle: timeouts.backend_idle,
-            tunnel_idle: timeouts.tunnel_idle,
-        };
-        if exchange.upgrade.is_some() && !Box::pin(line.takes_upgrades(timeouts.connect)).await {
-            let unfit = HeadError::Malformed("the backend takes no extended CONNECT");
-            return Err(Missed::new(RoundtripError::Invalid(unfit), None));
-        }
-        let sent = line.send(exchange, body, endpoint, pool, bounds);
-        let mut roundtrip = sent.map_err(|(error, body)| Missed::new(error, Some(body)))?;
-        loop {
-            match poll_fn(|cx| roundtrip.poll_answer(cx)).await {
-                Ok(Answer::Interim(response)) => self.pass_on(response),
-                Ok(Answer::Final(head)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    return self.switch(head, roundtrip, exchange).map_err(|error| Missed::new(error, None));
-                }
-                Ok(Answer::Final(head)) => return Ok((head, roundtrip.into_body())),
-                Err(error) => {
-                    let is_safe = match error {
-                        RoundtripError::Refused => true,
-                        RoundtripError::Unanswered(_) => is_idempotent(&exchange.method),
-                        _ => false,
-                    };
-                    let body = if is_safe { roundtrip.into_untouched_body() } else { None };
-                    return Err(Missed::new(error, body));
-                }
-            }
-        }
+        attempts: &mut Attempts,
+    ) -> Result<Answered, Missed> {
+        attempts.count += 1;
+        attempts.busy = Some(member.endpoint.begin());
+        attempts.backend = Some(member.clone());
+        self.timed(cluster, member, exchange, body).await
     }
 
-    /// Client and backend are about to speak another protocol.
-    fn switch(
+    /// Asks a second member where the first takes long, and takes the first response.
+    #[expect(clippy::too_many_arguments, reason = "it is a part of `send`")]
+    async fn hedged(
         &self,
-        mut head: ResponseHead,
-        roundtrip: Roundtrip,
+        cluster: &Arc<Cluster>,
+        member: Member,
         exchange: &Exchange,
-    ) -> Result<(ResponseHead, Body), RoundtripError> {
-        let is_websocket = exchange.upgrade.as_ref().is_some_and(Upgrade::is_websocket);
-        if let Some(key) = exchange.headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_websocket) {
-            head.complete_headers();
-            let expected = websocket_accept(key);
-            match head.headers.get(header::SEC_WEBSOCKET_ACCEPT) {
-                Some(accept) if *accept == expected => {}
-                None if matches!(roundtrip, Roundtrip::Http2(_)) => {
-                    head.headers.insert(header::SEC_WEBSOCKET_ACCEPT, expected);
-                }
-                _ => return Err(RoundtripError::Invalid(HeadError::Malformed("bad sec-websocket-accept"))),
-            }
+        replay: &Replay,
+        after: Duration,
+        tried: &[EndpointId],
+        attempts: &mut Attempts,
+    ) -> (Result<Answered, Missed>, Member) {
+        attempts.count += 1;
+        let busy = member.endpoint.begin();
+        attempts.backend = Some(member.clone());
+        let asked = member.clone();
+        let mut first = pin!(self.timed(cluster, &asked, exchange, replay.body()));
+        if let Ok(answered) = tokio::time::timeout(after, first.as_mut()).await {
+            attempts.busy = Some(busy);
+            return (answered, member);
         }
-        let body = Tunnel::open(roundtrip.into_body(), is_websocket, &self.connection.drain, self.metrics);
-        Ok((head, body))
-    }
-
-    /// 100 is between the client and the gateway, which has said it already; the others are for the client.
-    fn pass_on(&self, response: http::Response<()>) {
-        if response.status() != http::StatusCode::CONTINUE {
-            self.interim.push(response);
-        }
-    }
-}
-
-impl Missed {
-    fn new(error: RoundtripError, body: Option<Body>) -> Self {
-        let blame = match error {
-            RoundtripError::RequestBody(_) => None,
-            _ => Some(error.to_string()),
+        let tried: Vec<_> = tried.iter().copied().chain([member.endpoint.id]).collect();
+        let other = cluster.pick(&cluster.choice(exchange, &tried));
+        let budget = cluster.load().retry(&cluster.spec().limits);
+        let Some((other, _budget)) = other.zip(budget) else {
+            attempts.busy = Some(busy);
+            return (first.await, member);
         };
-        Self { failure: error.into(), body, blame }
+        attempts.count += 1;
+        let other_busy = other.endpoint.begin();
+        let mut second = pin!(self.timed(cluster, &other, exchange, replay.body()));
+        let (answered, is_first) = tokio::select! {
+            answered = first.as_mut() => match answered {
+                Ok(answered) => (Ok(answered), true),
+                Err(_) => (second.await, false),
+            },
+            answered = second.as_mut() => match answered {
+                Ok(answered) => (Ok(answered), false),
+                Err(_) => (first.await, true),
+            },
+        };
+        let (busy, member) = if is_first { (busy, member) } else { (other_busy, other.clone()) };
+        attempts.busy = Some(busy);
+        attempts.backend = Some(member.clone());
+        (answered, member)
     }
 }
 
@@ -218,43 +219,5 @@ fn bind_client(cluster: &Cluster, member: &Member, exchange: &Exchange, head: &m
     if affinity.shown(&exchange.headers) != Some(value.as_str()) {
         let is_secure = exchange.client.tls.is_some();
         head.headers.append(header::SET_COOKIE, affinity.field(&value, is_secure));
-    }
-}
-
-/// RFC 9110, section 9.2.2.
-fn is_idempotent(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    )
-}
-
-impl From<&ConnectError> for Failure {
-    fn from(error: &ConnectError) -> Self {
-        let reason = match error {
-            ConnectError::Io(_) => Reason::ConnectFailed,
-            ConnectError::Tls(_) | ConnectError::Protocol => Reason::BackendTlsFailed,
-            ConnectError::Timeout(_) => Reason::ConnectTimeout,
-        };
-        let message = match reason {
-            Reason::BackendTlsFailed => "no TLS session with the backend came about",
-            _ => "no connection to the backend could be made",
-        };
-        Self::new(reason, message)
-    }
-}
-
-impl From<RoundtripError> for Failure {
-    fn from(error: RoundtripError) -> Self {
-        let reason = match error {
-            RoundtripError::RequestBody(error) => return error.into(),
-            RoundtripError::Unanswered(_)
-            | RoundtripError::Refused
-            | RoundtripError::Reset
-            | RoundtripError::Truncated => Reason::BackendClosed,
-            RoundtripError::Timeout => Reason::BackendTimeout,
-            RoundtripError::Invalid(_) => Reason::BackendInvalid,
-        };
-        Self::new(reason, error.to_string())
     }
 }

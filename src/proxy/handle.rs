@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Response, Version, header};
 use http_body::Body as _;
-use tokio::time::Instant;
 
+use super::deadline::Deadline;
 use super::finish::Finish;
 use super::forward::Forward;
-use super::grpc::Deadline;
 use super::normalise::{add_via, normalise, unreadable};
 use super::{Connection, Failure, Interim, Prepared, Reason, ResponseBody, Rule, Settings, Snapshot, View};
 use super::{grpc, grpc_web};
@@ -118,6 +117,7 @@ impl Proxy {
             finish.grpc_web = grpc_web::request(&mut exchange, &mut body).map(|mode| (mode, Arc::clone(web)));
         }
         let deadline = grpc::deadline(&exchange, finish.started);
+        let deadline = Deadline::of(deadline, rule.timeouts.request, finish.started);
         // Should the client leave meanwhile, what is told of the request is told of this.
         finish.exchange = Some(exchange);
         let decided = {
@@ -133,7 +133,7 @@ impl Proxy {
                 let forwarding = self.forward(rule, body, connection, interim, &mut finish);
                 match deadline {
                     None => forwarding.await,
-                    Some(deadline) => Box::pin(by(deadline, forwarding)).await,
+                    Some(deadline) => Box::pin(deadline.hold(forwarding)).await,
                 }
             }
             Err(end) => {
@@ -171,12 +171,21 @@ impl Proxy {
             pools: &self.worker.pools,
             health: &self.worker.health,
             settings: &view.snapshot.settings,
+            timeouts: &rule.timeouts,
+            retry: rule.retry.as_deref(),
             connection,
             interim,
             metrics: &self.worker.metrics,
         };
         let cluster = &view.snapshot.clusters[rule.cluster];
         finish.cluster = Some(rule.cluster);
+        if let Some(quota) = &rule.most_requests {
+            finish.attempts.share = quota.take();
+            if finish.attempts.share.is_none() {
+                let message = "this route has as many requests as it may";
+                return Err(Failure::new(Reason::RouteOverflow, message));
+            }
+        }
         let Finish { exchange, attempts, .. } = finish;
         let exchange = exchange.as_deref().expect(LENT);
         let mut answer = forward.send(cluster, exchange, body, attempts).await?;
@@ -247,17 +256,6 @@ pub(super) fn find_rule<'a>(
 
 fn no_route() -> Failure {
     Failure::new(Reason::NoRoute, "no route matches this request")
-}
-
-/// The answer of a backend, where it comes before the client gives up.
-async fn by(
-    deadline: Instant,
-    forwarding: impl Future<Output = Result<(ResponseHead, Body), Failure>>,
-) -> Result<(ResponseHead, Body), Failure> {
-    match tokio::time::timeout_at(deadline, forwarding).await {
-        Ok(answered) => answered.map(|(head, body)| (head, Deadline::install(body, deadline))),
-        Err(_) => Err(Failure::new(Reason::Deadline, "the deadline of the call passed")),
-    }
 }
 
 /// A protocol that the route does not serve is not changed to: HTTP/1.1 lets that be passed over, and the client of an

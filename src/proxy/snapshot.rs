@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::GrpcWeb;
+use super::{GrpcWeb, RetryPolicy};
 use crate::base::network::IpNetwork;
 use crate::message::http1::HeadLimits;
 use crate::message::tls::CertificateNames;
 use crate::observe::access_log::Sink;
 use crate::plugin::{Attachment, Link};
 use crate::route::Table;
-use crate::upstream::Cluster;
+use crate::upstream::connect::Patience;
+use crate::upstream::{Cluster, Quota};
 
 /// One configuration with its plugins, live.
 #[derive(Debug)]
@@ -70,6 +71,12 @@ pub struct Rule {
     pub grpc_web: Option<Arc<GrpcWeb>>,
     /// Whether safe requests are served in early data.
     pub takes_early_data: bool,
+    /// When its requests are asked again.
+    pub retry: Option<Arc<RetryPolicy>>,
+    /// How long to wait for whom.
+    pub timeouts: RuleTimeouts,
+    /// How many requests it may have at one time, and how many it has.
+    pub most_requests: Option<Arc<Quota>>,
 }
 
 /// What a request must have beside a matching pattern. All of them.
@@ -122,17 +129,31 @@ pub struct Timeouts {
     pub client_head: Duration,
     pub client_idle: Duration,
     pub keep_alive: Duration,
-    pub connect: Duration,
-    pub backend_idle: Duration,
     pub backend_keep_alive: Duration,
     pub tunnel_idle: Duration,
     pub drain: Duration,
+}
+
+/// The same for the requests of a rule.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "named as in the document, where each is described")]
+pub struct RuleTimeouts {
+    pub request: Option<Duration>,
+    pub patience: Patience,
+    pub queue: Duration,
+    pub backend_idle: Duration,
+    pub tunnel: Option<Duration>,
 }
 
 impl Snapshot {
     /// The cluster of that name.
     pub fn cluster(&self, name: &str) -> Option<&Arc<Cluster>> {
         self.clusters.iter().find(|cluster| cluster.name() == name)
+    }
+
+    /// The route of that pattern.
+    pub fn route(&self, pattern: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| *route.pattern == *pattern)
     }
 }
 

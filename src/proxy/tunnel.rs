@@ -1,6 +1,7 @@
 //! What follows once client and backend have agreed on another protocol: bytes both ways, for as long as they like.
 //!
-//! A tunnel ends with its backend, when both were silent for `timeouts.tunnel_idle`, and when its worker drains: then a
+//! A tunnel ends with its backend, when both were silent for `timeouts.tunnel_idle`, when it has lasted for
+//! `timeouts.tunnel`, and when its worker drains: in the latter two cases a
 //! WebSocket's client is told by a close frame that the server is going away (RFC 6455, section 7.4.1), and any other
 //! protocol has until the end of the drain.
 
@@ -9,11 +10,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
 use crate::base::drain::{Drain, Watcher};
+use crate::base::timer::Timer;
 use crate::message::body::Streamed;
 use crate::message::{Body, BodyError};
 use crate::observe::metrics::WorkerMetrics;
@@ -28,19 +31,33 @@ pub(super) struct Tunnel {
     drain: Watcher,
     /// Where WebSocket frames end; none for other protocols.
     frames: Option<Frames>,
+    /// When it has lasted long enough.
+    lasts: Option<Timer>,
     is_over: bool,
     metrics: Arc<WorkerMetrics>,
 }
 
 impl Tunnel {
     /// Counted from now on.
-    pub fn open(bytes: Body, is_websocket: bool, drain: &Rc<Drain>, metrics: &Arc<WorkerMetrics>) -> Body {
+    pub fn open(
+        bytes: Body,
+        is_websocket: bool,
+        lasts: Option<Duration>,
+        drain: &Rc<Drain>,
+        metrics: &Arc<WorkerMetrics>,
+    ) -> Body {
+        let lasts = lasts.map(|lasts| {
+            let mut timer = Timer::default();
+            timer.set(lasts);
+            timer
+        });
         metrics.tunnels.add(1);
         metrics.opened_tunnels.add(1);
         Body::Streamed(Box::new(Self {
             bytes,
             drain: Watcher::new(drain),
             frames: is_websocket.then(Frames::default),
+            lasts,
             is_over: false,
             metrics: Arc::clone(metrics),
         }))
@@ -68,6 +85,12 @@ impl Streamed for Tunnel {
         if self.poll_going_away(cx).is_ready() {
             self.is_over = true;
             return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(GOING_AWAY)))));
+        }
+        if self.lasts.as_mut().is_some_and(|lasts| lasts.poll_expired(cx).is_ready()) {
+            self.is_over = true;
+            let is_between = self.frames.as_ref().is_some_and(Frames::is_between);
+            let farewell = is_between.then(|| Ok(Frame::data(Bytes::from_static(GOING_AWAY))));
+            return Poll::Ready(farewell);
         }
         let frame = ready!(Pin::new(&mut self.bytes).poll_frame(cx));
         if let (Some(frames), Some(Ok(frame))) = (&mut self.frames, &frame) {

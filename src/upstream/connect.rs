@@ -75,6 +75,15 @@ pub struct Ends {
     pub destination: SocketAddr,
 }
 
+/// How long a new connection may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// To open, name lookup included. With QUIC that is all.
+    pub connect: Duration,
+    /// For TLS on it.
+    pub tls: Duration,
+}
+
 /// A connection on which nothing was asked yet.
 #[derive(Debug)]
 pub enum Connected {
@@ -101,37 +110,49 @@ pub enum ConnectError {
     /// Nothing answered in time.
     #[error("no connection within {0:?}")]
     Timeout(Duration),
+    /// The handshake took too long.
+    #[error("no TLS session within {0:?}")]
+    TlsTimeout(Duration),
 }
 
-/// Connects for a protocol within `allowed`, name lookup and handshake included. May be dropped at any point.
+impl From<Duration> for Patience {
+    fn from(each: Duration) -> Self {
+        Self { connect: each, tls: each }
+    }
+}
+
+/// Connects for a protocol. May be dropped at any point.
 pub async fn connect(
     endpoint: &Endpoint,
     protocol: Protocol,
     ends: Option<Ends>,
-    allowed: Duration,
+    patience: Patience,
 ) -> Result<Connected, ConnectError> {
     let dial = &endpoint.dial;
-    let connecting = async {
-        if let (Protocol::H3, Some(tls)) = (protocol, &dial.tls) {
-            return tls.shake_hands_over_quic(endpoint).await;
-        }
+    if let (Protocol::H3, Some(tls)) = (protocol, &dial.tls) {
+        return within(patience.connect, tls.shake_hands_over_quic(endpoint)).await;
+    }
+    let reaching = async {
         let mut transport = reach(&endpoint.address).await?;
         if let Some(ends) = ends.filter(|_| dial.sends_proxy_header) {
             transport.write_all(&proxy_protocol::encode_v2(ends.source, ends.destination)).await?;
         }
-        match (transport, &dial.tls) {
-            (Transport::Tcp(io), Some(tls)) => tls.shake_hands(io, endpoint, protocol).await,
-            (transport, _) if protocol == Protocol::H2c => Ok(Connected::Http2(transport)),
-            (transport, _) => Ok(Connected::Http1(transport)),
-        }
+        Ok(transport)
     };
-    within(allowed, connecting).await
+    match (within(patience.connect, reaching).await?, &dial.tls) {
+        (Transport::Tcp(io), Some(tls)) => {
+            let agreed = tokio::time::timeout(patience.tls, tls.shake_hands(io, endpoint, protocol)).await;
+            agreed.unwrap_or(Err(ConnectError::TlsTimeout(patience.tls)))
+        }
+        (transport, _) if protocol == Protocol::H2c => Ok(Connected::Http2(transport)),
+        (transport, _) => Ok(Connected::Http1(transport)),
+    }
 }
 
 /// Finds out whether anybody listens there. With QUIC only a handshake tells.
 pub(super) async fn reaches(endpoint: &Endpoint, allowed: Duration) -> Result<(), ConnectError> {
     match endpoint.dial.protocol {
-        Protocol::H3 => connect(endpoint, Protocol::H3, None, allowed).await.map(drop),
+        Protocol::H3 => connect(endpoint, Protocol::H3, None, allowed.into()).await.map(drop),
         _ => within(allowed, async { Ok(reach(&endpoint.address).await?) }).await.map(drop),
     }
 }

@@ -37,6 +37,40 @@ pub struct Load {
     freed: Notify,
 }
 
+/// How many of something there may be.
+#[derive(Debug)]
+pub struct Quota {
+    most: u32,
+    gauge: Gauge,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct Share(Arc<Quota>);
+
+impl Quota {
+    /// None is there yet.
+    pub fn new(most: u32) -> Self {
+        Self { most, gauge: Gauge::default() }
+    }
+
+    /// How many there may be.
+    pub fn most(&self) -> u32 {
+        self.most
+    }
+
+    /// One more.
+    pub fn take(self: &Arc<Self>) -> Option<Share> {
+        self.gauge.add(self.most).then(|| Share(Arc::clone(self)))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.gauge.remove();
+    }
+}
+
 #[derive(Debug, Default)]
 struct Gauge(AtomicU32);
 
@@ -125,7 +159,11 @@ impl Load {
 impl Drop for Permit {
     fn drop(&mut self) {
         match self.kind {
-            Kind::Request => self.load.requests.remove(),
+            // What it was sent on has gone home before.
+            Kind::Request => {
+                self.load.requests.remove();
+                self.load.free();
+            }
             Kind::Pending => self.load.pending.remove(),
             Kind::Retry => self.load.retries.remove(),
             Kind::Connection => {

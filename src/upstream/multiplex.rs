@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::connect::Connected;
+use super::pool::Seat;
 use super::{ConnectError, Dial};
 use crate::base::transport::Transport;
 use crate::message::http3;
@@ -47,6 +48,7 @@ struct Shared {
     born: Instant,
     used: Cell<Instant>,
     is_gone: Rc<Cell<bool>>,
+    _seat: Seat,
 }
 
 /// A request's place on a connection, given up by dropping it.
@@ -77,7 +79,13 @@ impl Multiplexed {
 
     /// Begins to speak on a new connection, whose other end is served by a task of its own from here on. One that serves
     /// one request at a time is dropped.
-    pub async fn add(&self, connected: Connected, head_size: u32, dial: &Dial) -> Result<(), ConnectError> {
+    pub async fn add(
+        &self,
+        connected: Connected,
+        head_size: u32,
+        dial: &Dial,
+        seat: Seat,
+    ) -> Result<(), ConnectError> {
         let is_gone = Rc::<Cell<bool>>::default();
         let sender = match connected {
             Connected::Http1(_) => return Ok(()),
@@ -91,7 +99,8 @@ impl Multiplexed {
             }
         };
         let now = Instant::now();
-        let shared = Shared { sender, active: Cell::new(0), born: now, used: Cell::new(now), is_gone };
+        let shared =
+            Shared { sender, active: Cell::new(0), born: now, used: Cell::new(now), is_gone, _seat: seat };
         self.live.borrow_mut().push(Rc::new(shared));
         Ok(())
     }

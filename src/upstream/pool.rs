@@ -3,20 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::connect::{Connected, Ends, Protocol};
+use super::connect::{Connected, Ends, Patience, Protocol};
 use super::multiplex::Multiplexed;
-use super::{ConnectError, Endpoint, EndpointId, Line, connect};
+use super::{Cluster, ConnectError, Endpoint, EndpointId, Line, Permit, connect};
 use crate::base::transport::Transport;
 use crate::message::http1::{IdleConnections, Stream};
-
-/// New connections that a request waits for: others may have taken all places of one.
-const MOST_ROUNDS: usize = 8;
 
 /// Connections, kept across snapshots.
 #[derive(Debug, Default)]
@@ -40,6 +36,21 @@ pub struct Pool {
     /// Whether the backend was found to take several.
     is_multiplexed: Cell<bool>,
     opening: RefCell<Option<Rc<Opening>>>,
+    /// How many there are, unused ones among them.
+    count: Rc<Cell<usize>>,
+}
+
+/// One of a worker's connections, and of those that its cluster may have.
+#[derive(Debug)]
+pub struct Seat {
+    _permit: Permit,
+    count: Rc<Cell<usize>>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.count.set(self.count.get() - 1);
+    }
 }
 
 /// A connection that several requests wait for.
@@ -97,61 +108,94 @@ impl Pool {
         shared.map(|(sender, place)| Line::Multiplexed(sender, place)).or_else(single)
     }
 
+    /// The right to make a connection, where the cluster may have one more.
+    pub fn seat(&self, cluster: &Cluster) -> Option<Seat> {
+        let permit = cluster.load().connection(&cluster.spec().limits, self.count.get() == 0)?;
+        self.count.set(self.count.get() + 1);
+        Some(Seat { _permit: permit, count: Rc::clone(&self.count) })
+    }
+
     /// A connection for one request at a time, whatever else the backend takes.
     pub async fn open_single(
         &self,
         endpoint: &Endpoint,
         ends: Option<Ends>,
-        allowed: Duration,
+        seat: Seat,
+        patience: Patience,
     ) -> Result<Line, Rc<ConnectError>> {
-        match connect(endpoint, Protocol::H1, ends, allowed).await? {
-            Connected::Http1(transport) => Ok(single(transport, endpoint)),
+        match connect(endpoint, Protocol::H1, ends, patience).await? {
+            Connected::Http1(transport) => Ok(single(transport, endpoint, seat)),
             Connected::Http2(_) | Connected::Http3(_) => Err(Rc::new(ConnectError::Protocol)),
         }
     }
 
-    /// A place on a new connection, within `allowed`. Where that will take several requests, all who want one wait for
-    /// the same.
+    /// A connection that is made for one request, which may turn out to take several.
     pub async fn open(
-        self: &Rc<Self>,
-        endpoint: &Arc<Endpoint>,
+        &self,
+        endpoint: &Endpoint,
         ends: Option<Ends>,
         head_size: u32,
-        allowed: Duration,
-    ) -> Result<Line, Rc<ConnectError>> {
-        for _ in 0..MOST_ROUNDS {
-            if endpoint.dial.is_multiplexed() || self.is_multiplexed.get() {
-                self.opening(endpoint, head_size, allowed).ended().await?;
-            } else {
-                let protocol = endpoint.dial.protocol;
-                match connect(endpoint, protocol, ends, allowed).await? {
-                    Connected::Http1(transport) => return Ok(single(transport, endpoint)),
-                    connected => self.multiplexed.add(connected, head_size, &endpoint.dial).await?,
-                }
-                self.is_multiplexed.set(true);
-            }
-            if let Some((sender, place)) = self.multiplexed.take(&endpoint.dial) {
-                return Ok(Line::Multiplexed(sender, place));
-            }
+        seat: Seat,
+        patience: Patience,
+    ) -> Result<Option<Line>, Rc<ConnectError>> {
+        match connect(endpoint, endpoint.dial.protocol, ends, patience).await? {
+            Connected::Http1(transport) => return Ok(Some(single(transport, endpoint, seat))),
+            connected => self.multiplexed.add(connected, head_size, &endpoint.dial, seat).await?,
         }
-        Err(Rc::new(ConnectError::Io(std::io::Error::other("every new connection was taken at once"))))
+        self.is_multiplexed.set(true);
+        Ok(self.take_shared(endpoint))
+    }
+
+    /// Whether who wants a connection waits for one that is being made for all.
+    pub fn is_shared(&self, endpoint: &Endpoint) -> bool {
+        endpoint.dial.is_multiplexed() || self.is_multiplexed.get()
+    }
+
+    /// Whether one is being made for all.
+    pub fn is_opening(&self) -> bool {
+        self.opening.borrow().is_some()
+    }
+
+    fn take_shared(&self, endpoint: &Endpoint) -> Option<Line> {
+        self.multiplexed.take(&endpoint.dial).map(|(sender, place)| Line::Multiplexed(sender, place))
+    }
+
+    /// A place on a connection that is made for all who want one. None where others have taken all of them. `seat` is not
+    /// needed where one is being made already.
+    pub async fn open_shared(
+        self: &Rc<Self>,
+        endpoint: &Arc<Endpoint>,
+        head_size: u32,
+        seat: Option<Seat>,
+        patience: Patience,
+    ) -> Result<Option<Line>, Rc<ConnectError>> {
+        let opening = self.opening.borrow().clone();
+        match (opening, seat) {
+            (Some(opening), _) => opening.ended().await?,
+            (None, Some(seat)) => self.begin(endpoint, head_size, seat, patience).ended().await?,
+            (None, None) => {}
+        }
+        Ok(self.take_shared(endpoint))
     }
 
     /// The connection that is being opened, by a task of its own: whoever asked for it first may leave.
-    fn opening(self: &Rc<Self>, endpoint: &Arc<Endpoint>, head_size: u32, allowed: Duration) -> Rc<Opening> {
-        if let Some(opening) = &*self.opening.borrow() {
-            return Rc::clone(opening);
-        }
+    fn begin(
+        self: &Rc<Self>,
+        endpoint: &Arc<Endpoint>,
+        head_size: u32,
+        seat: Seat,
+        patience: Patience,
+    ) -> Rc<Opening> {
         let opening = Rc::<Opening>::default();
         *self.opening.borrow_mut() = Some(Rc::clone(&opening));
         let (pool, endpoint, ours) = (Rc::clone(self), Arc::clone(endpoint), Rc::clone(&opening));
         tokio::task::spawn_local(async move {
             let ended = async {
-                let connected = connect(&endpoint, endpoint.dial.protocol, None, allowed).await?;
+                let connected = connect(&endpoint, endpoint.dial.protocol, None, patience).await?;
                 let is_multiplexed = !matches!(connected, Connected::Http1(_));
                 // A backend that has changed its mind is asked again, alone.
                 pool.is_multiplexed.set(is_multiplexed);
-                pool.multiplexed.add(connected, head_size, &endpoint.dial).await
+                pool.multiplexed.add(connected, head_size, &endpoint.dial, seat).await
             };
             let ended = ended.await.map_err(Rc::new);
             pool.opening.take();
@@ -162,8 +206,9 @@ impl Pool {
     }
 }
 
-fn single(transport: Transport, endpoint: &Endpoint) -> Line {
+fn single(transport: Transport, endpoint: &Endpoint, seat: Seat) -> Line {
     let mut stream = Box::new(Stream::new(transport));
+    stream.held = Some(Box::new(seat));
     stream.expires = endpoint.dial.most_age.map(|most| Instant::now() + most);
     Line::Single(stream)
 }

@@ -125,8 +125,6 @@ fn settings(trusts_peer: bool) -> Settings {
             client_head: never,
             client_idle: never,
             keep_alive: never,
-            connect: never,
-            backend_idle: never,
             backend_keep_alive: never,
             tunnel_idle: never,
             drain: never,

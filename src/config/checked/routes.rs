@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 
-use super::Attachment;
+use super::{Attachment, Retry, RuleTimeouts};
 use crate::route::Pattern;
 
 /// A pattern and what happens to the requests that it gets.
@@ -29,6 +29,12 @@ pub struct Rule {
     pub grpc_web: Option<GrpcWeb>,
     /// Whether safe requests are served in early data.
     pub takes_early_data: bool,
+    /// When its requests are asked again.
+    pub retry: Option<Retry>,
+    /// How long they may take.
+    pub timeouts: RuleTimeouts,
+    /// How many there may be at one time.
+    pub max_requests: Option<u32>,
     /// In the order of the document.
     pub attachments: Vec<Attachment>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Attachment, Backend, Strategy};
+use super::{Attachment, Backend, Retry, RuleTimeouts, Strategy};
 
 /// One rule, or a list of rules of which the first that matches the request counts. Only the last may be without
 /// `match`.
@@ -43,6 +43,14 @@ pub(in crate::config) struct Rule {
     /// Default: false.
     #[schemars(extend("default" = false))]
     pub early_data: Option<bool>,
+    /// Asks again after failures. Default: only what no backend has looked at.
+    pub retry: Option<Retry>,
+    /// How long requests may take. Default: as the document's `timeouts` say.
+    pub timeouts: Option<RuleTimeouts>,
+    /// Requests at one time, from all workers, 1 to 1000000. What is more is answered with 503 `route-overflow`. Default:
+    /// unlimited.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_requests: Option<u32>,
     /// The plugins that see the request, in this order, and the response, in the reverse order.
     pub plugins: Option<Vec<Option<Attachment>>>,
 }

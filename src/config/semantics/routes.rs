@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 
-use super::conditions;
 use super::plugins::Plugins;
 use super::upstreams::Upstreams;
 use super::written::{self, Document};
+use super::{conditions, retry};
 use crate::config::checked::{GrpcWeb, Route, Rule};
 use crate::config::diagnostic::{Part, Problem};
 use crate::config::path::Path;
@@ -73,8 +73,19 @@ impl Routes<'_, '_> {
         let attachments = self.plugins.attach_to_rule(&at.field("plugins"), own, self.report);
         let upgrades = self.upgrades(&at.field("upgrades"), written.upgrades.as_deref());
         let grpc_web = written.grpc_web.as_ref().map(|web| self.grpc_web(&at.field("grpc_web"), web));
-        let takes_early_data = written.early_data.unwrap_or_default();
-        Some(Rule { matches, upstream: upstream?, upgrades, grpc_web, takes_early_data, attachments })
+        let retry =
+            written.retry.as_ref().map(|written| retry::retry(&at.field("retry"), written, self.report));
+        Some(Rule {
+            matches,
+            upstream: upstream?,
+            upgrades,
+            grpc_web,
+            takes_early_data: written.early_data.unwrap_or_default(),
+            retry,
+            timeouts: retry::timeouts(&at.field("timeouts"), written.timeouts.as_ref(), self.report),
+            max_requests: written.max_requests,
+            attachments,
+        })
     }
 
     fn grpc_web(&mut self, at: &Path<'_>, written: &written::GrpcWeb) -> GrpcWeb {

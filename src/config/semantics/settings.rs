@@ -12,7 +12,8 @@ use crate::config::checked::{AccessLog, HttpSettings, KeptIn, Limits, NamedSecre
 use crate::config::path::Path;
 use crate::config::report::Report;
 
-const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
+pub(super) const TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
 const HEAD_SIZE: RangeInclusive<ByteSize> = ByteSize::kib(1)..=ByteSize::mib(1);
 const WINDOW: RangeInclusive<ByteSize> = ByteSize::kib(64)..=ByteSize::mib(1024);
 const FRAME_SIZE: RangeInclusive<ByteSize> = ByteSize::kib(16)..=ByteSize::mib(1);
@@ -39,14 +40,19 @@ pub(super) fn http(document: &Document, report: &mut Report) -> HttpSettings {
 fn timeouts(written: &written::Timeouts, report: &mut Report) -> Timeouts {
     let at = Path::ROOT.field("timeouts");
     let default = Timeouts::default();
-    let mut read = |field, written: &Option<DurationText>, default| {
-        amounts::duration(&at.field(field), written.as_ref(), TIMEOUT, report).unwrap_or(default)
+    let mut optional = |field, written: &Option<DurationText>| {
+        amounts::duration(&at.field(field), written.as_ref(), TIMEOUT, report)
     };
+    let (request, tunnel) = (optional("request", &written.request), optional("tunnel", &written.tunnel));
+    let mut read =
+        |field, written: &Option<DurationText>, default| optional(field, written).unwrap_or(default);
     Timeouts {
         client_head: read("client_head", &written.client_head, default.client_head),
         client_idle: read("client_idle", &written.client_idle, default.client_idle),
         keep_alive: read("keep_alive", &written.keep_alive, default.keep_alive),
         connect: read("connect", &written.connect, default.connect),
+        tls: read("tls", &written.tls, default.tls),
+        queue: read("queue", &written.queue, default.queue),
         backend_idle: read("backend_idle", &written.backend_idle, default.backend_idle),
         backend_keep_alive: read(
             "backend_keep_alive",
@@ -55,6 +61,8 @@ fn timeouts(written: &written::Timeouts, report: &mut Report) -> Timeouts {
         ),
         tunnel_idle: read("tunnel_idle", &written.tunnel_idle, default.tunnel_idle),
         drain: read("drain", &written.drain, default.drain),
+        request,
+        tunnel,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A transport with what was read too early and what was not written yet.
 
+use std::any::Any;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -32,6 +33,8 @@ pub struct Stream {
     pub output: Output,
     /// When it is too old to be used again.
     pub expires: Option<Instant>,
+    /// What is given up with the connection.
+    pub held: Option<Box<dyn Any>>,
     /// Whether the transport may still hold something that was written to it.
     is_unflushed: bool,
     scanned: usize,
@@ -55,6 +58,7 @@ impl Stream {
             input: BytesMut::new(),
             output: Output::default(),
             expires: None,
+            held: None,
             is_unflushed: false,
             scanned: 0,
             read_size: buffers::SIZE,

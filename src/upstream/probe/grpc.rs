@@ -18,7 +18,7 @@ const SERVING: &[u8] = &[0, 0, 0, 0, 2, 0x08, 0x01];
 
 /// Calls the method, on a connection of its own.
 pub(super) async fn check(endpoint: &Endpoint, service: &str, allowed: Duration) -> Result<(), ConnectError> {
-    let connected = connect(endpoint, endpoint.dial.protocol, None, allowed).await?;
+    let connected = connect(endpoint, endpoint.dial.protocol, None, allowed.into()).await?;
     let Connected::Http2(transport) = connected else { return Err(ConnectError::Protocol) };
     let (sender, connection) = client::handshake(transport).await.map_err(failed)?;
     tokio::select! {

@@ -36,7 +36,7 @@ pub struct HttpProbe {
 
 impl HttpProbe {
     pub(super) async fn check(&self, endpoint: &Endpoint, allowed: Duration) -> Result<(), ConnectError> {
-        match connect(endpoint, endpoint.dial.protocol, None, allowed).await? {
+        match connect(endpoint, endpoint.dial.protocol, None, allowed.into()).await? {
             Connected::Http1(transport) => self.ask_http1(transport, endpoint).await,
             Connected::Http2(transport) => self.ask_http2(transport, endpoint).await,
             Connected::Http3(_) => Err(ConnectError::Protocol),
