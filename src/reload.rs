@@ -301,7 +301,11 @@ impl Reloader {
             let staged = writes_file.then(|| Staged::write(ledger.path(), &text)).transpose();
             let staged = staged.map_err(|error| unwritable(&ledger, &error))?;
             ledger.append(&revision, &text).map_err(|error| error.to_string())?;
-            staged.map_or(Ok(()), Staged::commit).map_err(|error| unwritable(&ledger, &error))
+            let committed = staged.map_or(Ok(()), Staged::commit);
+            committed.map_err(|error| {
+                ledger.forget(revision.number);
+                unwritable(&ledger, &error)
+            })
         });
         persisting.await?.map_err(Outcome::failed)
     }

@@ -235,6 +235,17 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets the newest revision again, if it is this one: it was not served after all. Its number is used up.
+    pub fn take_back(&mut self, number: u64) {
+        if self.kept.pop_back_if(|newest| newest.number == number).is_none() {
+            return;
+        }
+        match &mut self.place {
+            Place::Folder(folder) => folder.prune(number, &|_| Ok(())),
+            Place::Memory(documents) => drop(documents.remove(&number)),
+        }
+    }
+
     fn check(&self, revision: &Revision, document: &str) -> Result<(), StoreError> {
         let number = revision.number;
         if number <= self.highest {

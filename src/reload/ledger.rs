@@ -105,6 +105,11 @@ impl Ledger {
         self.history().append(revision, document)
     }
 
+    /// Forgets a revision that was appended and is not served after all.
+    pub(super) fn forget(&self, number: u64) {
+        self.history().take_back(number);
+    }
+
     pub(super) fn serve(&self, served: Served) {
         self.served.store(Arc::new(served));
     }

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 /// A new content of a file, written beside it. Unless it is put in place, dropping it leaves everything as it was.
 #[derive(Debug)]
 pub(super) struct Staged {
@@ -32,13 +34,15 @@ impl Staged {
         Ok(staged)
     }
 
-    /// Puts it in place.
+    /// Puts it in place; when this fails, the file is what it was.
     pub fn commit(self) -> io::Result<()> {
+        let folder = self.target.parent().map(File::open).transpose()?;
         fs::rename(&self.written, &self.target)?;
-        match self.target.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
+        // From here on everybody reads the new content. That a loss of power could undo it is no reason to say otherwise.
+        if let Some(Err(error)) = folder.map(|folder| folder.sync_all()) {
+            warn!(file = %self.target.display(), %error, "the document's file may not outlast a loss of power");
         }
+        Ok(())
     }
 }
 

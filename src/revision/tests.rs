@@ -233,6 +233,26 @@ fn failure_at_every_step_leaves_the_revisions_as_they_were() {
 }
 
 #[test]
+fn what_was_not_served_after_all_is_forgotten() {
+    let folder = two();
+    let check = |mut store: Store| {
+        let third = append(&mut store, "third");
+        store.take_back(third);
+        assert_eq!((numbers(&store), store.get(third).unwrap()), (vec![2, 1], None));
+        store.take_back(1);
+        assert_eq!(numbers(&store), [2, 1], "only the newest can be");
+        assert_eq!(append(&mut store, "fourth"), 4, "its number is used up");
+    };
+    check(open(folder.path()));
+    assert_eq!(numbers(&open(folder.path())), [4, 2, 1]);
+    let mut memory = Store::in_memory(3);
+    for document in ["first", "second"] {
+        append(&mut memory, document);
+    }
+    check(memory);
+}
+
+#[test]
 fn torn_file_of_every_length_is_set_aside() {
     let folder = two();
     let path = folder.path().join("0000000002.json");
