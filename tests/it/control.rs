@@ -3,6 +3,7 @@
 mod address;
 mod edits;
 mod explain;
+mod faults;
 mod leads;
 mod openapi;
 mod page;
