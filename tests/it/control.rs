@@ -1,6 +1,7 @@
 //! Changing a running gateway by its admin API and by `cupctl`.
 
 mod address;
+mod browser;
 mod edits;
 mod explain;
 mod faults;

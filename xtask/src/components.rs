@@ -1,4 +1,4 @@
-//! What some tests need beside cargo: WebAssembly guests, and servers that nobody here wrote.
+//! What some tests need beside cargo: WebAssembly guests, and programs that nobody here wrote.
 //!
 //! Where one cannot be had, the tests that need it are left out, and the last lines of the run say so and why.
 
@@ -21,11 +21,12 @@ pub struct Component {
     obtain: fn() -> Result<PathBuf>,
 }
 
-pub const ALL: [Component; 4] = [
+pub const ALL: [Component; 5] = [
     Component { word: "guest_", variable: "CLOUDCUP_GUESTS", obtain: guest_components },
     Component { word: "oidc_", variable: "CLOUDCUP_OIDC", obtain: oidc_provider },
     Component { word: "python_", variable: "CLOUDCUP_PYTHON", obtain: python_packages },
     Component { word: "curl_", variable: "CLOUDCUP_CURL", obtain: curl },
+    Component { word: "chromium_", variable: "CLOUDCUP_CHROMIUM", obtain: chromium },
 ];
 
 impl Component {
@@ -62,6 +63,13 @@ fn python_packages() -> Result<PathBuf> {
 fn curl() -> Result<PathBuf> {
     output_of(Command::new("curl").arg("--version")).context("curl is not installed")?;
     Ok("curl".into())
+}
+
+/// A Chromium, by whichever of its names it is installed.
+fn chromium() -> Result<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let installed = |name: &&str| output_of(Command::new(name).arg("--version")).is_ok();
+    names.into_iter().find(installed).map(PathBuf::from).context("no Chromium is installed")
 }
 
 /// The npm package `oidc-provider`, as tests/oidc/package.json pins it, in a folder of its own.
