@@ -17,6 +17,8 @@ const LATE_FORGOTTEN: Duration = Duration::from_secs(300);
 /// The first pause; each that follows without a success between them is twice as long.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// In the place of a pause's end, where only the operator ends it.
+const FORCED: u64 = u64::MAX;
 
 /// One attachment's faults, as all workers see them. After a pause one request is let through to all of its hooks; when
 /// they succeed, all requests are again, and when one fails or does not come back, the next pause begins.
@@ -70,7 +72,7 @@ impl Trip {
         }
         self.faults[hook].store(0, Relaxed);
         if self.faults.iter().all(|faults| faults.load(Relaxed) < FAULTS) {
-            self.until.store(0, Relaxed);
+            self.pass_over_until(0);
         }
     }
 
@@ -84,9 +86,13 @@ impl Trip {
         let late = if is_late { self.count_late() } else { 0 };
         let beyond = faults.max(late).checked_sub(FAULTS)?;
         let pause = SHORTEST_PAUSE.saturating_mul(1 << beyond.min(6)).min(LONGEST_PAUSE);
-        self.until.store(self.now() + pause.as_millis() as u64, Relaxed);
-        self.trips.fetch_add(1, Relaxed);
-        Some(pause)
+        let begins = self.pass_over_until(self.now() + pause.as_millis() as u64);
+        begins.then(|| self.trips.fetch_add(1, Relaxed)).map(|_| pause)
+    }
+
+    /// Unless the operator has tripped it: a call that was under way then ends, and has no say in that.
+    fn pass_over_until(&self, until: u64) -> bool {
+        self.until.fetch_update(Relaxed, Relaxed, |now| (now != FORCED).then_some(until)).is_ok()
     }
 
     fn count_late(&self) -> u32 {
@@ -110,7 +116,7 @@ impl Trip {
 
     /// Lets no call be made until [`Self::reset`], by the operator's word.
     pub fn force(&self) {
-        self.until.store(u64::MAX, Relaxed);
+        self.until.store(FORCED, Relaxed);
         self.trips.fetch_add(1, Relaxed);
     }
 
@@ -200,6 +206,26 @@ mod tests {
         trip.succeeded(0, trip.admits().expect("a probe"));
         advance(LATE_FORGOTTEN.as_secs() + 1).await;
         assert_eq!(loops_by_turns(), None, "that was long ago");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_under_way_does_not_undo_the_operators_word() {
+        let trip = Trip::default();
+        trip.failed(0, Free, false);
+        trip.force();
+        trip.succeeded(0, Free);
+        assert_eq!((trip.admits(), trip.is_tripped()), (None, true));
+        trip.reset();
+        (0..FAULTS).for_each(|_| _ = trip.failed(0, Free, false));
+        advance(1).await;
+        for ends in [|trip: &Trip| trip.succeeded(0, Probe), |trip: &Trip| _ = trip.failed(0, Probe, false)] {
+            trip.force();
+            ends(&trip);
+            advance(3600).await;
+            assert_eq!((trip.admits(), trip.is_tripped()), (None, true));
+        }
+        trip.reset();
+        assert_eq!(trip.admits(), Some(Free));
     }
 
     #[tokio::test(start_paused = true)]
