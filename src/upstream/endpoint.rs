@@ -1,6 +1,5 @@
 //! One live backend of one cluster, and its health as all workers see it.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::Dial;
 use super::balance::Ewma;
 use super::health::Record;
 use crate::base::address::Address;
+use crate::base::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::message::exchange::field_value;
 
 /// Names an endpoint for the life of the process.

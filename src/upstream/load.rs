@@ -1,9 +1,10 @@
 //! How much the members of a cluster have to do together, and how much they may.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use tokio::sync::Notify;
+
+use crate::base::sync::{AtomicU32, Ordering::Relaxed};
 
 /// What one cluster takes at one time, from all workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,11 +82,9 @@ impl Gauge {
 
     /// One more, unless there are `most`.
     fn add(&self, most: u32) -> bool {
-        let is_added = self.0.fetch_add(1, Relaxed) < most;
-        if !is_added {
-            self.remove();
-        }
-        is_added
+        // Adding first and taking it back would refuse others meanwhile.
+        let next = |now: u32| if now < most { now.checked_add(1) } else { None };
+        self.0.fetch_update(Relaxed, Relaxed, next).is_ok()
     }
 
     fn remove(&self) {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,6 +10,7 @@ use super::settings::{MOST_PROBES, Settings};
 use super::state::{AtomicWord, Cause, Forced, Phase, State, Word};
 use super::window::{Bad, Tally, Window};
 use super::{Listener, Permit, Refused, Transition, milliseconds};
+use crate::base::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// How long who is refused while probes are under way should wait: nobody knows when they end.
 const PROBING: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! A breaker's state in one word, so that a transition is one compare-and-swap.
 
-use std::sync::atomic::{
+use crate::base::sync::{
     AtomicU64,
     Ordering::{AcqRel, Acquire},
 };

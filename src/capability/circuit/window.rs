@@ -12,13 +12,13 @@
 //! too large, and whoever adds last sees all.
 
 use std::cmp::Ordering;
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{AcqRel, Acquire},
-};
 use std::time::Duration;
 
 use super::state::STAMP_BITS;
+use crate::base::sync::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire},
+};
 
 const BUCKETS: u64 = 10;
 const COUNT_BITS: u32 = u64::BITS - STAMP_BITS;

@@ -33,13 +33,13 @@ mod tests;
 
 use std::array;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use once_cell::race::OnceBox;
-use portable_atomic::AtomicU128;
+
+use crate::base::sync::{AtomicU64, AtomicU128, Ordering};
 
 /// Slots of a set: two cache lines.
 const SLOTS: usize = 8;
