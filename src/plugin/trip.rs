@@ -1,9 +1,10 @@
 //! Taking a plugin that fails again and again out of the way for a while.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::base::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Faults in a row, on whatever worker, after which an attachment is tripped. One success between them starts the count
 /// again, so that a request which always fails cannot take the plugin away from those that do not.
@@ -116,7 +117,8 @@ impl Trip {
 
     /// Lets no call be made until [`Self::reset`], by the operator's word.
     pub fn force(&self) {
-        self.until.store(FORCED, Relaxed);
+        // A swap, since loom puts a plain store in no order with what others do to the same word.
+        self.until.swap(FORCED, Relaxed);
         self.trips.fetch_add(1, Relaxed);
     }
 

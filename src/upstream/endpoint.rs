@@ -1,6 +1,6 @@
 //! One live backend of one cluster, and its health as all workers see it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, atomic};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -65,7 +65,7 @@ pub struct Busy(Arc<Endpoint>);
 impl Endpoint {
     /// One that takes turns.
     pub fn new(host: String, address: Address, dial: Arc<Dial>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
+        static NEXT: atomic::AtomicU64 = atomic::AtomicU64::new(0);
         Self {
             id: EndpointId(NEXT.fetch_add(1, Relaxed)),
             host,
