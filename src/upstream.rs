@@ -15,6 +15,8 @@ mod load;
 mod multiplex;
 mod pool;
 mod probe;
+mod resolve;
+mod roster;
 
 pub use balance::{Affinity, HashKey, SameSite, Strategy};
 pub use cluster::{Cluster, ClusterSpec, Clusters, MemberSpec};
@@ -27,5 +29,6 @@ pub use load::{Limits, Load, Permit, Quota, Share};
 pub use multiplex::Place;
 pub use pool::{Pool, Pools, Seat};
 pub use probe::{HttpProbe, Probe, TIMEOUT as PROBE_TIMEOUT};
+pub use resolve::{DnsSpec, Resolver};
 
 use fleet::Fleet;

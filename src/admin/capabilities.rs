@@ -84,7 +84,8 @@ impl Sources {
         let mut count = 0;
         for cluster in &snapshot.clusters {
             let members = cluster.members();
-            let named = members.iter().filter(|member| member.endpoint.host == host);
+            let named =
+                members.iter().filter(|member| member.endpoint.host == host || *member.written == *host);
             let found = named
                 .map(|Member { endpoint, .. }| match is_drained {
                     true => endpoint.take_out(Out::Drained),

@@ -34,7 +34,9 @@ impl Sources {
         };
         let of_route = of_route.into_iter().flat_map(|index| all(&snapshot.clusters[index]));
         let of_host = snapshot.clusters.iter().flat_map(|cluster| all(cluster));
-        let of_host = of_host.filter(|(_, member)| Some(member.endpoint.host.as_str()) == host);
+        let of_host = of_host.filter(|(_, member)| {
+            host.is_some_and(|host| member.endpoint.host == host || *member.written == *host)
+        });
         of_route.chain(of_host).collect()
     }
 }

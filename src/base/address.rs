@@ -1,4 +1,4 @@
-//! Where somebody listens: `host:port`, where the host may be a name, or `unix:/path`.
+//! Where somebody listens: `host:port`, where the host may be a name, `unix:/path`, or `srv:name`.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +9,8 @@ use thiserror::Error;
 
 /// What the path of a socket is written behind.
 pub const UNIX: &str = "unix:";
+/// What the name of a service is written behind.
+pub const SERVICE: &str = "srv:";
 /// What the name of a socket is written behind that was opened by whoever started the gateway.
 pub const INHERITED: &str = "systemd:";
 
@@ -19,12 +21,32 @@ pub enum Address {
     Tcp(HostPort),
     /// On a socket of this machine.
     Unix(PathBuf),
+    /// Where the records of a service say (SRV, RFC 2782).
+    Service(String),
+}
+
+impl Address {
+    /// The name that DNS is asked for, where it is. `localhost` is nobody's to say but this machine's (RFC 6761, section
+    /// 6.3).
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Tcp(HostPort { host: Host::Name(name), .. }) if name != "localhost" => Some(name),
+            Self::Service(name) => Some(name),
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
 }
 
 impl FromStr for Address {
     type Err = HostPortError;
 
     fn from_str(text: &str) -> Result<Self, HostPortError> {
+        if let Some(name) = text.strip_prefix(SERVICE) {
+            return match parse_host(name) {
+                Some(Host::Name(name)) => Ok(Self::Service(name)),
+                Some(Host::Ip(_)) | None => Err(HostPortError::BadHost),
+            };
+        }
         match text.strip_prefix(UNIX) {
             Some(path) if path.starts_with('/') && !path.contains('\0') => Ok(Self::Unix(path.into())),
             Some(_) => Err(HostPortError::BadPath),
@@ -38,6 +60,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => address.fmt(formatter),
             Self::Unix(path) => write!(formatter, "{UNIX}{}", path.display()),
+            Self::Service(name) => write!(formatter, "{SERVICE}{name}"),
         }
     }
 }
@@ -87,7 +110,7 @@ pub struct HostPort {
 pub enum Host {
     /// An address that needs no lookup.
     Ip(IpAddr),
-    /// A name, resolved whenever a connection is made.
+    /// A name.
     Name(String),
 }
 
@@ -196,6 +219,10 @@ mod tests {
         let socket = |text: &str| text.parse::<Address>().map(|address| address.to_string());
         assert_eq!(socket("unix:/run/a.sock").as_deref(), Ok("unix:/run/a.sock"));
         assert_eq!(socket("[::1]:80").as_deref(), Ok("[::1]:80"));
+        assert_eq!(socket("srv:_http._tcp.a.internal").as_deref(), Ok("srv:_http._tcp.a.internal"));
+        for refused in ["srv:", "srv:10.0.0.1", "srv:a b"] {
+            assert_eq!(socket(refused), Err(HostPortError::BadHost), "{refused}");
+        }
         for refused in ["unix:", "unix:a.sock", "unix:/a\0b"] {
             assert_eq!(socket(refused), Err(HostPortError::BadPath), "{refused}");
         }

@@ -49,6 +49,8 @@ pub struct Checked {
     pub admin: Admin,
     /// Those with a name, then those of the routes.
     pub upstreams: Vec<Upstream>,
+    /// Who is asked for the addresses of backends.
+    pub dns: Dns,
     /// Those of the document, then those that routes attach without its naming them.
     pub plugins: Vec<Plugin>,
     /// Keys that plugins verify tokens with.
@@ -125,6 +127,21 @@ impl Default for Timeouts {
             tunnel: None,
             drain: Duration::from_secs(30),
         }
+    }
+}
+
+/// Who is asked for the addresses of backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// None are the system's.
+    pub servers: Vec<SocketAddr>,
+    /// How long one may take.
+    pub timeout: Duration,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { servers: Vec::new(), timeout: Duration::from_secs(5) }
     }
 }
 

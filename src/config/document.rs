@@ -100,6 +100,8 @@ pub(super) struct Document {
     /// alone and is made when it is missing, or `off`. Default: `cloud-cup/plugins` in `$XDG_CACHE_HOME` or `~/.cache`.
     #[schemars(length(min = 1))]
     pub plugin_cache: Option<String>,
+    /// Who is asked for the addresses of backends that are named.
+    pub dns: Option<Dns>,
     /// The zone that this gateway runs in. Backends of the same `zone` are preferred. Default: none.
     #[schemars(length(min = 1, max = 64))]
     pub zone: Option<String>,
@@ -119,6 +121,19 @@ pub(super) struct Document {
     /// before wildcard, with a method before without.
     #[schemars(required)]
     pub routes: Option<BTreeMap<String, Option<Route>>>,
+}
+
+/// Who is asked for the addresses of backends that are named. All addresses of a name are backends of their own. They are
+/// looked up again when their time to live ends; while that fails, those that are known stay.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dns {
+    /// The servers, each an IP address, with a port if it is not 53. Default: those of the system (`/etc/resolv.conf`).
+    #[schemars(length(min = 1))]
+    pub servers: Option<Vec<Option<String>>>,
+    /// How long a server may take for an answer, `100ms` to `1m`. Default: `5s`.
+    #[schemars(extend("default" = "5s"))]
+    pub timeout: Option<DurationText>,
 }
 
 /// Who leads.

@@ -53,6 +53,7 @@ pub(super) fn check(
             socket: admin_socket.map(|path| environment.directory.join(path)),
         },
         upstreams: upstreams.into_checked(),
+        dns: settings::dns(document, report),
         plugins: plugins.into_checked(),
         key_sets: key_sets::check(document, environment, report),
         named_secrets: settings::named_secrets(document, report),

@@ -7,7 +7,7 @@ use crate::config::{self, Checked, Problem, Secrets};
 use crate::proxy::Snapshot;
 use crate::upstream::connect::tls::{Fault, Identity, Part, Tls, TlsSpec, Trust};
 use crate::upstream::connect::{Dial, Protocol, SentHost};
-use crate::upstream::{Cluster, ClusterSpec, MemberSpec};
+use crate::upstream::{Cluster, ClusterSpec, DnsSpec, MemberSpec, Resolver};
 
 /// What the clusters of a document are made of. Those with a problem are missing.
 pub(super) fn live(
@@ -15,11 +15,16 @@ pub(super) fn live(
     previous: Option<&Snapshot>,
     problems: &mut Vec<Problem>,
 ) -> Vec<ClusterSpec> {
+    let config::Dns { servers, timeout } = checked.dns.clone();
+    let wanted = Resolver::new(DnsSpec { servers, timeout });
+    let running = previous.into_iter().flat_map(|previous| &previous.clusters);
+    let same = running.filter_map(|cluster| cluster.spec().resolver.as_ref()).find(|same| ***same == wanted);
+    let resolver = same.map_or_else(|| Arc::new(wanted), Arc::clone);
     let specs = checked.upstreams.iter().filter_map(|upstream| {
         let running = previous.and_then(|previous| previous.cluster(&upstream.name));
         let running = running.and_then(|cluster| cluster.dial().tls.as_ref());
         let dial = dial(&upstream.dial, running, &checked.secrets, problems)?;
-        Some(spec(upstream, dial))
+        Some(spec(upstream, dial, &resolver))
     });
     specs.collect()
 }
@@ -30,7 +35,7 @@ pub(super) fn build(spec: ClusterSpec, previous: Option<&Snapshot>) -> Arc<Clust
     Cluster::build(spec, running)
 }
 
-fn spec(upstream: &config::Upstream, dial: Dial) -> ClusterSpec {
+fn spec(upstream: &config::Upstream, dial: Dial, resolver: &Arc<Resolver>) -> ClusterSpec {
     let balancing = &upstream.balancing;
     let members = upstream.endpoints.iter().map(|backend| MemberSpec {
         host: backend.host.clone(),
@@ -40,6 +45,7 @@ fn spec(upstream: &config::Upstream, dial: Dial) -> ClusterSpec {
         priority: backend.priority,
         zone: backend.zone.clone(),
     });
+    let has_names = upstream.endpoints.iter().any(|backend| backend.address.name().is_some());
     ClusterSpec {
         name: upstream.name.clone(),
         balancing: balancing::live(balancing),
@@ -48,6 +54,7 @@ fn spec(upstream: &config::Upstream, dial: Dial) -> ClusterSpec {
         health_check: balancing.health_check.as_ref().map(balancing::health_check),
         outlier_detection: balancing.outlier_detection.as_ref().map(balancing::outlier_detection),
         limits: balancing::limits(balancing.limits),
+        resolver: has_names.then(|| Arc::clone(resolver)),
         dial: Arc::new(dial),
         members: members.collect(),
     }

@@ -1,8 +1,8 @@
 //! A set of interchangeable endpoints, shared by all workers.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,7 +11,9 @@ use super::balance::{HashKey, Strategy};
 use super::endpoint::uptime;
 use super::health::{HealthCheck, OutlierDetection};
 use super::load::{Limits, Load};
-use super::{Balancing, Choice, Dial, Endpoint, EndpointId, Fleet, Member, Out, Probe};
+use super::resolve::Resolver;
+use super::roster::{Answer, Roster};
+use super::{Balancing, Choice, Dial, EndpointId, Fleet, Member, Out, Probe};
 use crate::base::address::Address;
 use crate::message::Exchange;
 
@@ -32,6 +34,8 @@ pub struct ClusterSpec {
     pub outlier_detection: Option<OutlierDetection>,
     /// How much they take together.
     pub limits: Limits,
+    /// Who resolves names of backends. None where there are none.
+    pub resolver: Option<Arc<Resolver>>,
     /// How the backends are spoken to.
     pub dial: Arc<Dial>,
     /// The backends.
@@ -64,20 +68,11 @@ pub struct Cluster {
     position: Arc<AtomicU64>,
     load: Arc<Load>,
     fleet: ArcSwap<Fleet>,
+    roster: Mutex<Roster>,
 }
 
 /// The clusters of a snapshot, by name.
 pub type Clusters = HashMap<String, Arc<Cluster>>;
-
-impl ClusterSpec {
-    fn endpoint(&self, member: &MemberSpec) -> Endpoint {
-        let endpoint = Endpoint::new(member.host.clone(), member.address.clone(), Arc::clone(&self.dial));
-        if self.health_check.as_ref().is_some_and(|check| !check.is_assumed_healthy) {
-            endpoint.take_out(Out::Unfit);
-        }
-        endpoint
-    }
-}
 
 impl Cluster {
     /// Builds a cluster. What `previous`, the cluster of that name so far, knows of endpoints that remain is kept;
@@ -88,20 +83,9 @@ impl Cluster {
         }
         // To speak to a backend in another way is to know nothing of it.
         let alike = previous.filter(|previous| previous.spec.dial == spec.dial);
+        let roster = previous.map(|previous| previous.roster().clone().retain(&spec)).unwrap_or_default();
         let known = alike.map(|previous| previous.members());
-        let known = |host: &str| {
-            let mut members = known.iter().flat_map(|known| known.iter());
-            members.find(|member| member.endpoint.host == host).map(|member| Arc::clone(&member.endpoint))
-        };
-        let members = spec.members.iter().map(|member| Member {
-            endpoint: known(&member.host).unwrap_or_else(|| Arc::new(spec.endpoint(member))),
-            max_failure: member.max_failure,
-            weight: member.weight,
-            priority: member.priority,
-            zone: member.zone.clone(),
-            probe: Arc::clone(&spec.probe),
-        });
-        let members: Arc<[Member]> = members.collect();
+        let members = roster.members(&spec, known.as_deref().unwrap_or_default());
         if spec.health_check.is_none() {
             // Nobody would ever find them fit again.
             for member in members.iter() {
@@ -114,8 +98,14 @@ impl Cluster {
             position: previous.map(|previous| Arc::clone(&previous.position)).unwrap_or_default(),
             load: previous.map(|previous| Arc::clone(&previous.load)).unwrap_or_default(),
             fleet: ArcSwap::from_pointee(fleet),
+            roster: Mutex::new(roster),
             spec,
         })
+    }
+
+    /// Only the control side changes it, or makes a new fleet by it.
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The upstream's name.
@@ -149,7 +139,8 @@ impl Cluster {
             return Vec::new();
         }
         let fleet = self.fleet.load();
-        let members = fleet.members().iter().filter(|member| hosts.contains(&member.endpoint.host));
+        let members =
+            fleet.members().iter().filter(|member| hosts.iter().any(|host| **host == *member.written));
         members.map(|member| member.endpoint.id).collect()
     }
 
@@ -160,8 +151,24 @@ impl Cluster {
 
     /// Goes by the health of the members as it is now.
     pub fn refresh(&self) {
-        let fleet = Fleet::new(self.members(), &self.spec.balancing, &self.spec.name);
+        // Held so that what is stored last knows of everything that was changed before.
+        let _roster = self.roster();
+        self.renew(self.members());
+    }
+
+    fn renew(&self, members: Arc<[Member]>) {
+        let fleet = Fleet::new(members, &self.spec.balancing, &self.spec.name);
         self.fleet.store(Arc::new(fleet));
+    }
+
+    /// Goes by what a host of the document was resolved to. Whether that differs from before.
+    pub(super) fn answer(&self, host: &str, answers: Vec<Answer>) -> bool {
+        let mut roster = self.roster();
+        let is_new = roster.answer(host, answers);
+        if is_new {
+            self.renew(roster.members(&self.spec, &self.members()));
+        }
+        is_new
     }
 
     /// Whether a member has not got its full share yet, so that it is worth refreshing again.

@@ -1,5 +1,6 @@
 //! New connections to backends: to reach one, to shake hands, to agree on a protocol.
 
+mod eyeballs;
 mod quic;
 pub mod tls;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{UnixStream, lookup_host};
 
 use super::Endpoint;
 use crate::base::address::{Address, Host};
@@ -133,7 +134,7 @@ pub async fn connect(
         return within(patience.connect, tls.shake_hands_over_quic(endpoint)).await;
     }
     let reaching = async {
-        let mut transport = reach(&endpoint.address).await?;
+        let mut transport = reach(endpoint).await?;
         if let Some(ends) = ends.filter(|_| dial.sends_proxy_header) {
             transport.write_all(&proxy_protocol::encode_v2(ends.source, ends.destination)).await?;
         }
@@ -153,7 +154,7 @@ pub async fn connect(
 pub(super) async fn reaches(endpoint: &Endpoint, allowed: Duration) -> Result<(), ConnectError> {
     match endpoint.dial.protocol {
         Protocol::H3 => connect(endpoint, Protocol::H3, None, allowed.into()).await.map(drop),
-        _ => within(allowed, async { Ok(reach(&endpoint.address).await?) }).await.map(drop),
+        _ => within(allowed, async { Ok(reach(endpoint).await?) }).await.map(drop),
     }
 }
 
@@ -164,16 +165,29 @@ async fn within<T>(
     tokio::time::timeout(allowed, connecting).await.unwrap_or(Err(ConnectError::Timeout(allowed)))
 }
 
-async fn reach(address: &Address) -> io::Result<Transport> {
-    let tcp = match address {
-        Address::Unix(path) => return UnixStream::connect(path).await.map(Transport::Unix),
-        Address::Tcp(address) => match &address.host {
-            Host::Ip(ip) => TcpStream::connect((*ip, address.port)).await?,
-            Host::Name(name) => TcpStream::connect((name.as_str(), address.port)).await?,
-        },
-    };
+async fn reach(endpoint: &Endpoint) -> io::Result<Transport> {
+    if let Address::Unix(path) = &endpoint.address {
+        return UnixStream::connect(path).await.map(Transport::Unix);
+    }
+    let tcp = eyeballs::connect(addresses(endpoint).await?).await?;
     tcp.set_nodelay(true)?;
     Ok(Transport::Tcp(tcp))
+}
+
+/// The addresses of a backend on the network, at least one. A name that nobody has resolved yet is looked up as the system
+/// does it.
+async fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
+    let Address::Tcp(address) = &endpoint.address else { return Err(no_address()) };
+    let found = match (&address.host, endpoint.resolved) {
+        (_, Some(ip)) => vec![SocketAddr::new(ip, address.port)],
+        (Host::Ip(ip), None) => vec![SocketAddr::new(*ip, address.port)],
+        (Host::Name(name), None) => lookup_host((name.as_str(), address.port)).await?.collect(),
+    };
+    if found.is_empty() { Err(no_address()) } else { Ok(found) }
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "no address for the name")
 }
 
 impl Dial {

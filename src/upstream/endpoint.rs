@@ -1,5 +1,6 @@
 //! One live backend of one cluster, and its health as all workers see it.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, atomic};
 use std::time::Duration;
 
@@ -23,10 +24,12 @@ pub struct EndpointId(u64);
 pub struct Endpoint {
     /// Key of the connection pools.
     pub id: EndpointId,
-    /// As the document has it.
+    /// As the document has it, and with the IP address where a name was resolved to several: `a.internal:80 (10.0.0.1)`.
     pub host: String,
     /// Where it listens.
     pub address: Address,
+    /// What that was resolved to. None where no lookup is needed, or it is done whenever a connection is made.
+    pub resolved: Option<IpAddr>,
     /// How it is spoken to.
     pub dial: Arc<Dial>,
     /// What it would be asked for by somebody who knows no other name of it.
@@ -71,6 +74,7 @@ impl Endpoint {
             host,
             own_host: own_host(&address, dial.tls.is_some()),
             address,
+            resolved: None,
             dial,
             latency: Ewma::new(),
             record: Record::default(),
@@ -189,7 +193,7 @@ fn own_host(address: &Address, is_secure: bool) -> HeaderValue {
     let default = if is_secure { ":443" } else { ":80" };
     let text = match address {
         Address::Tcp(address) => address.to_string(),
-        Address::Unix(_) => "localhost".to_owned(),
+        Address::Unix(_) | Address::Service(_) => "localhost".to_owned(),
     };
     field_value(text.strip_suffix(default).unwrap_or(&text))
 }

@@ -25,6 +25,8 @@ const UNKNOWN_LATENCY: f64 = 1e-3;
 pub struct Member {
     /// The endpoint.
     pub endpoint: Arc<Endpoint>,
+    /// Its host as the document has it, of which it may be one address among several.
+    pub written: Arc<str>,
     /// Consecutive failures that take it out. None where others judge it.
     pub max_failure: Option<u32>,
     /// Its share.

@@ -145,7 +145,7 @@ impl HealthKeeper {
         };
         // Each ends with the name of a cluster to be looked at again.
         let mut returns = JoinSet::new();
-        let mut watched = Watched::new(self.suspects.clone());
+        let mut watched = Watched::new(self.suspects.clone(), Arc::clone(&self.published));
         watched.follow(live.all());
         loop {
             tokio::select! {

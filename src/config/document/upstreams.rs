@@ -62,7 +62,7 @@ pub(in crate::config) struct Upstream {
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Backend {
     /// The host, a name or an IP address, and the port: `127.0.0.1:8081`, `[::1]:8081`, `game.internal:80`. Or a socket of
-    /// this machine: `unix:/run/game.sock`.
+    /// this machine: `unix:/run/game.sock`. Or a service of which DNS knows the servers (SRV): `srv:_game._tcp.internal`.
     #[schemars(required)]
     pub host: Option<String>,
     /// How many failures in a row take the backend out, 1 to 1000; a probe that succeeds brings it back. Default: 5.

@@ -1,5 +1,6 @@
 //! What holds for the whole gateway, beside where it listens.
 
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,12 +9,14 @@ use super::written::{self, Document, DurationText, SizeText};
 use super::{Environment, amounts, names};
 use crate::base::network::{IpNetwork, IpNetworkError};
 use crate::base::units::ByteSize;
-use crate::config::checked::{AccessLog, HttpSettings, KeptIn, Limits, NamedSecrets, Timeouts, Token};
+use crate::config::checked::{AccessLog, Dns, HttpSettings, KeptIn, Limits, NamedSecrets, Timeouts, Token};
 use crate::config::path::Path;
 use crate::config::report::Report;
 
 pub(super) const TIMEOUT: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
+const DNS_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+const DNS_PORT: u16 = 53;
 const HEAD_SIZE: RangeInclusive<ByteSize> = ByteSize::kib(1)..=ByteSize::mib(1);
 const WINDOW: RangeInclusive<ByteSize> = ByteSize::kib(64)..=ByteSize::mib(1024);
 const FRAME_SIZE: RangeInclusive<ByteSize> = ByteSize::kib(16)..=ByteSize::mib(1);
@@ -105,6 +108,27 @@ pub(super) fn network(at: &Path<'_>, text: &str, report: &mut Report) -> Option<
     };
     report.unexpected_with(at, error, text, hint);
     None
+}
+
+pub(super) fn dns(document: &Document, report: &mut Report) -> Dns {
+    let default = Dns::default();
+    let Some(written) = &document.dns else { return default };
+    let at = Path::ROOT.field("dns");
+    let timeout = amounts::duration(&at.field("timeout"), written.timeout.as_ref(), DNS_TIMEOUT, report);
+    let mut servers = Vec::new();
+    for (index, text) in written.servers.iter().flatten().enumerate() {
+        let Some(text) = text else { continue };
+        let alone = || text.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, DNS_PORT));
+        match text.parse().ok().or_else(alone) {
+            Some(server) => servers.push(server),
+            None => {
+                let expected =
+                    "expected an IP address such as `10.0.0.53`, perhaps with a port: `10.0.0.53:5353`";
+                report.unexpected(at.field("servers").item(index), expected, text);
+            }
+        }
+    }
+    Dns { servers, timeout: timeout.unwrap_or(default.timeout) }
 }
 
 pub(super) fn access_log(document: &Document, environment: &Environment<'_>) -> AccessLog {

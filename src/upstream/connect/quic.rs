@@ -9,7 +9,6 @@ use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint as Socket, TransportConfig, VarInt};
 
 use super::ConnectError;
-use crate::base::address::{Address, Host};
 
 /// What a backend may send ahead of a response's body, on one stream and on the whole connection.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -19,16 +18,16 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// The first of the errors that are TLS alerts (RFC 9001, section 4.8), and the first behind them.
 const ALERTS: std::ops::Range<u64> = 0x100..0x200;
 
-/// Connects to the first address of a backend that answers.
+/// Connects to the first address that answers.
 pub(super) async fn connect(
-    address: &Address,
+    addresses: Vec<SocketAddr>,
     name: &str,
     crypto: Arc<QuicClientConfig>,
     ping: Option<Duration>,
 ) -> Result<Connection, ConnectError> {
     let config = config(crypto, ping);
     let mut last = ConnectError::Io(io::Error::new(io::ErrorKind::NotFound, "no address for the name"));
-    for address in addresses(address).await? {
+    for address in addresses {
         match connect_to(address, name, config.clone()).await {
             Ok(connection) => return Ok(connection),
             Err(error) => last = error,
@@ -49,14 +48,6 @@ fn config(crypto: Arc<QuicClientConfig>, ping: Option<Duration>) -> ClientConfig
     let mut config = ClientConfig::new(crypto);
     config.transport_config(Arc::new(transport));
     config
-}
-
-async fn addresses(address: &Address) -> io::Result<Vec<SocketAddr>> {
-    let Address::Tcp(address) = address else { return Ok(Vec::new()) };
-    match &address.host {
-        Host::Ip(ip) => Ok(vec![SocketAddr::new(*ip, address.port)]),
-        Host::Name(name) => Ok(tokio::net::lookup_host((name.as_str(), address.port)).await?.collect()),
-    }
 }
 
 async fn connect_to(

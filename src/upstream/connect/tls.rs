@@ -166,7 +166,7 @@ impl Tls {
         let crypto = self.quic.clone().ok_or(ConnectError::Protocol)?;
         let name = self.server_name(endpoint)?.to_str().into_owned();
         let ping = endpoint.dial.ping;
-        quic::connect(&endpoint.address, &name, crypto, ping).await.map(Connected::Http3)
+        quic::connect(super::addresses(endpoint).await?, &name, crypto, ping).await.map(Connected::Http3)
     }
 
     fn server_name(&self, endpoint: &Endpoint) -> Result<ServerName<'static>, ConnectError> {
@@ -176,7 +176,7 @@ impl Tls {
                 Host::Ip(ip) => Ok(ServerName::from(*ip)),
                 Host::Name(name) => ServerName::try_from(name.clone()),
             },
-            (None, Address::Unix(_)) => ServerName::try_from(String::new()),
+            (None, Address::Unix(_) | Address::Service(_)) => ServerName::try_from(String::new()),
         };
         name.map_err(|error| ConnectError::Tls(std::io::Error::other(error)))
     }

@@ -6,7 +6,8 @@ use crate::upstream::Out;
 fn member(host: &str, weight: u32) -> Member {
     let endpoint = Endpoint::new(host.to_owned(), host.parse().unwrap(), Arc::default());
     let endpoint = Arc::new(endpoint);
-    Member { endpoint, max_failure: Some(1), weight, priority: 0, zone: None, probe: Arc::default() }
+    let written = host.into();
+    Member { endpoint, written, max_failure: Some(1), weight, priority: 0, zone: None, probe: Arc::default() }
 }
 
 fn members(weights: &[u32]) -> Vec<Member> {

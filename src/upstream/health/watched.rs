@@ -1,15 +1,18 @@
-//! What goes on for a cluster all the time: checks, statistics, slow starts.
+//! What goes on for a cluster all the time: names are resolved, members checked and compared, and newcomers let in step by
+//! step.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::WeakSender;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::active::keep_checking;
 use super::{Report, outlier};
+use crate::upstream::resolve::keep_resolving;
 use crate::upstream::{Cluster, EndpointId};
 
 /// How often the shares of members that are new are looked at.
@@ -19,59 +22,83 @@ const WARMING: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Watched {
     suspects: WeakSender<Report>,
+    /// To be told when a cluster has other members.
+    changed: Arc<Notify>,
     tasks: JoinSet<()>,
-    by_cluster: Vec<(Arc<Cluster>, Vec<AbortHandle>)>,
+    clusters: Vec<Watch>,
     /// Members that are checked, or were by an earlier cluster.
     checked: HashSet<EndpointId>,
 }
 
+/// The tasks of one cluster.
+#[derive(Debug)]
+struct Watch {
+    cluster: Arc<Cluster>,
+    general: Vec<AbortHandle>,
+    checks: HashMap<EndpointId, AbortHandle>,
+}
+
 impl Watched {
-    pub fn new(suspects: WeakSender<Report>) -> Self {
-        Self { suspects, tasks: JoinSet::new(), by_cluster: Vec::new(), checked: HashSet::new() }
+    pub fn new(suspects: WeakSender<Report>, changed: Arc<Notify>) -> Self {
+        Self { suspects, changed, tasks: JoinSet::new(), clusters: Vec::new(), checked: HashSet::new() }
     }
 
-    /// Watches these from now on, and none else.
+    /// Watches these from now on, with the members that they have now, and none else.
     pub fn follow(&mut self, clusters: Vec<Arc<Cluster>>) {
         while self.tasks.try_join_next().is_some() {}
-        let mut running: HashMap<_, _> = std::mem::take(&mut self.by_cluster)
-            .into_iter()
-            .map(|(cluster, tasks)| (Arc::as_ptr(&cluster), (cluster, tasks)))
-            .collect();
-        let mut checked = HashSet::new();
+        let running = std::mem::take(&mut self.clusters).into_iter();
+        let mut running: HashMap<_, _> = running.map(|watch| (Arc::as_ptr(&watch.cluster), watch)).collect();
         for cluster in clusters {
-            if cluster.spec().health_check.is_some() {
-                checked.extend(cluster.members().iter().map(|member| member.endpoint.id));
-            }
             let same = running.remove(&Arc::as_ptr(&cluster));
-            let watched = same.unwrap_or_else(|| {
-                let tasks = self.begin(&cluster);
-                (cluster, tasks)
-            });
-            self.by_cluster.push(watched);
+            let watch = same.unwrap_or_else(|| self.begin(cluster));
+            self.clusters.push(watch);
         }
-        self.checked = checked;
-        running.into_values().flat_map(|(_, tasks)| tasks).for_each(|task| task.abort());
+        for gone in running.into_values() {
+            gone.general.iter().chain(gone.checks.values()).for_each(AbortHandle::abort);
+        }
+        self.check();
     }
 
-    fn begin(&mut self, cluster: &Arc<Cluster>) -> Vec<AbortHandle> {
-        let (spec, weak) = (cluster.spec(), || Arc::downgrade(cluster));
-        let mut begun = Vec::new();
+    fn begin(&mut self, cluster: Arc<Cluster>) -> Watch {
+        let (spec, weak) = (cluster.spec(), || Arc::downgrade(&cluster));
+        let mut general = Vec::new();
         if let Some(outliers) = &spec.outlier_detection {
             let judging = keep_judging(weak(), outliers.interval, self.suspects.clone());
-            begun.push(self.tasks.spawn(judging));
+            general.push(self.tasks.spawn(judging));
         }
         if spec.balancing.slow_start.is_some() {
-            begun.push(self.tasks.spawn(keep_warming(weak())));
+            general.push(self.tasks.spawn(keep_warming(weak())));
         }
-        let Some(check) = &spec.health_check else { return begun };
-        for member in cluster.members().iter() {
-            let endpoint = Arc::downgrade(&member.endpoint);
-            let is_known = self.checked.contains(&member.endpoint.id);
-            let checking =
-                keep_checking(weak(), endpoint, Arc::clone(&member.probe), check.clone(), is_known);
-            begun.push(self.tasks.spawn(checking));
+        let named = spec.members.iter().filter(|member| member.address.name().is_some());
+        for (member, resolver) in named.zip(spec.resolver.iter().cycle()) {
+            let (host, address) = (member.host.clone(), member.address.clone());
+            let changed = Arc::clone(&self.changed);
+            let resolving = keep_resolving(weak(), Arc::clone(resolver), host, address, changed);
+            general.push(self.tasks.spawn(resolving));
         }
-        begun
+        Watch { cluster, general, checks: HashMap::new() }
+    }
+
+    /// Begins the checks of new members and ends those of others.
+    fn check(&mut self) {
+        let mut checked = HashSet::new();
+        for watch in &mut self.clusters {
+            let Some(check) = &watch.cluster.spec().health_check else { continue };
+            let mut running = std::mem::take(&mut watch.checks);
+            for member in watch.cluster.members().iter() {
+                let id = member.endpoint.id;
+                let task = running.remove(&id).unwrap_or_else(|| {
+                    let (cluster, endpoint) =
+                        (Arc::downgrade(&watch.cluster), Arc::downgrade(&member.endpoint));
+                    let (probe, is_known) = (Arc::clone(&member.probe), self.checked.contains(&id));
+                    self.tasks.spawn(keep_checking(cluster, endpoint, probe, check.clone(), is_known))
+                });
+                watch.checks.insert(id, task);
+                checked.insert(id);
+            }
+            running.into_values().for_each(|task| task.abort());
+        }
+        self.checked = checked;
     }
 }
 

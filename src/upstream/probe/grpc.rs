@@ -54,7 +54,7 @@ fn request(endpoint: &Endpoint) -> Result<Request<()>, ConnectError> {
     let scheme = if endpoint.dial.tls.is_some() { "https" } else { "http" };
     let authority = match &endpoint.address {
         Address::Tcp(address) => address.to_string(),
-        Address::Unix(_) => "localhost".to_owned(),
+        Address::Unix(_) | Address::Service(_) => "localhost".to_owned(),
     };
     Request::builder()
         .method(Method::POST)

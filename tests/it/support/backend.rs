@@ -42,7 +42,8 @@ impl Port {
         Self::reserve_address(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    fn reserve_address(address: SocketAddr) -> Self {
+    /// This one.
+    pub fn reserve_address(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_reuse_address(true).expect("it is TCP");
         socket.set_nonblocking(true).expect("a socket can be");

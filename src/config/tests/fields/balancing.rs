@@ -3,7 +3,13 @@
 use super::{Case, case};
 
 #[rustfmt::skip]
-pub(super) const CASES: [Case; 51] = [
+pub(super) const CASES: [Case; 54] = [
+    case("dns", "/dns", "{}", "true",
+        "expected an object, found `true`"),
+    case("Dns.servers", "/dns/servers", r#"["::1"]"#, r#"["a.internal"]"#,
+        "expected an IP address such as `10.0.0.53`, perhaps with a port: `10.0.0.53:5353`, found `a.internal`"),
+    case("Dns.timeout", "/dns/timeout", r#""100ms""#, r#""2m""#,
+        "expected `100ms` to `1m`, found `2m`"),
     case("Upstream.hash_key", "/upstreams/games/hash_key", r#"{"query": "q"}"#, r#"{"query": "q", "header": "h"}"#,
         "expected one of `header`, `cookie`, `query`, `parameter` or `attribute`, found several"),
     case("Upstream.affinity", "/upstreams/games/affinity", r#"{}"#, r#"true"#,
