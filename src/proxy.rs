@@ -23,5 +23,5 @@ pub use finish::ResponseBody;
 pub use grpc_web::GrpcWeb;
 pub use handle::{Proxy, answer};
 pub use normalise::normalise;
-pub use snapshot::{Certificate, Conditions, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
+pub use snapshot::{Certificate, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
 pub use view::View;

@@ -18,7 +18,7 @@ use crate::listener::tls::Tls;
 use crate::message::http1::HeadLimits;
 use crate::observe::access_log::{Sink, Target};
 use crate::plugin::{Link, PluginEngine};
-use crate::proxy::{Conditions, GrpcWeb, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
+use crate::proxy::{GrpcWeb, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
 use crate::route::Table;
 
 /// What a document is made into.
@@ -95,7 +95,7 @@ pub fn check(checked: &Checked, engine: &PluginEngine) -> Result<(), Vec<Problem
 
 fn live_rule(rule: &config::Rule, plugins: &[Link]) -> Rule {
     Rule {
-        conditions: Conditions { headers: rule.matches.headers.clone(), query: rule.matches.query.clone() },
+        conditions: rule.matches.clone(),
         cluster: rule.upstream,
         plugins: plugins.to_vec(),
         upgrades: rule.upgrades.clone(),

@@ -17,7 +17,7 @@ pub struct RouteStatus {
 /// What happens to a request.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RuleStatus {
-    /// Whether it is for requests with certain headers or queries alone.
+    /// Whether it is for some requests of the route alone.
     pub conditional: bool,
     /// Where they go.
     pub upstream: String,
@@ -67,7 +67,7 @@ impl Sources {
 fn rule(snapshot: &Snapshot, rule: &Rule) -> RuleStatus {
     let attached = rule.plugins.iter().map(|link| &snapshot.attachments[link.slot]);
     RuleStatus {
-        conditional: !rule.conditions.headers.is_empty() || !rule.conditions.query.is_empty(),
+        conditional: !rule.conditions.is_empty(),
         upstream: snapshot.clusters[rule.cluster].name().to_owned(),
         plugins: attached.map(|attachment| attachment.plugin.name.clone()).collect(),
     }

@@ -20,7 +20,7 @@ pub use super::document::{Isolation, Leader, OnError, Permission, Strategy, TlsP
 pub use key_sets::{Algorithm, KeySet, KeySource};
 pub use listeners::{Certificate, ClientCertificates, HttpsRedirect, Listener, Protocols, Tls};
 pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource, Quotas};
-pub use routes::{Conditions, GrpcWeb, Route, Rule};
+pub use routes::{GrpcWeb, Route, Rule};
 pub use secrets::{NamedSecrets, Secrets, Token};
 pub use upstreams::{Backend, Dial, SentHost, Trust, Upstream, UpstreamTls};
 

@@ -23,7 +23,7 @@ pub use listeners::TlsProfile;
 pub(super) use listeners::{ClientMode, Hsts, HttpsRedirect, Listener, Protocol, Ssl, Tls};
 pub(super) use plugins::{Attachment, AttachmentSettings, Plugin, PluginLimits, Quotas, When};
 pub use plugins::{Isolation, OnError, Permission};
-pub(super) use routes::{GrpcWeb, Match, Route, Rule};
+pub(super) use routes::{GrpcWeb, Match, Route, Rule, ValueForm, ValueMatch};
 pub(super) use upstreams::{Backend, Upstream, UpstreamTls};
 pub use upstreams::{Strategy, UpstreamProtocol};
 

@@ -20,6 +20,7 @@ mod routes;
 mod settings;
 mod tls;
 mod upstreams;
+mod values;
 mod when;
 
 use plugins::Plugins;

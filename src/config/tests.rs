@@ -9,6 +9,7 @@ use super::path::Path;
 use super::*;
 
 mod fields;
+mod matching;
 mod messages;
 mod properties;
 mod references;

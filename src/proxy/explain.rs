@@ -8,9 +8,10 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use serde::{Deserialize, Serialize};
 
 use super::handle::{find_route, find_rule};
-use super::{Connection, Failure, Snapshot, normalise};
+use super::{Connection, Failure, Rule, Snapshot, normalise};
 use crate::message::tls::{CertificateNames, TlsSession};
 use crate::message::{Entrance, Exchange};
+use crate::plugin::subject;
 
 /// What is answered by the gateway itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,9 +134,9 @@ fn go(snapshot: &Snapshot, request: Request<()>, told: &mut Explanation) -> Resu
     let rules = &snapshot.routes[index].rules;
     let chosen =
         found.as_ref().ok().and_then(|chosen| rules.iter().position(|rule| std::ptr::eq(rule, *chosen)));
-    let missing = |rule: &super::Rule| rule.conditions.missing(&exchange.headers, exchange.uri.query());
-    told.rules =
-        rules.iter().enumerate().map(|(index, rule)| rule_verdict(index, chosen, missing(rule))).collect();
+    let subject = subject(&exchange);
+    let verdict = |(index, rule): (usize, &Rule)| rule_verdict(index, chosen, rule.missing(&subject));
+    told.rules = rules.iter().enumerate().map(verdict).collect();
     let rule = found?;
     let sees = |link: &crate::plugin::Link| PluginVerdict {
         name: snapshot.attachments[link.slot].plugin.name.clone(),

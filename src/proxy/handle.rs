@@ -19,7 +19,7 @@ use crate::message::exchange::field_value;
 use crate::message::grpc::is_grpc;
 use crate::message::{Body, BodyError, Client, Exchange, Request, ResponseHead, Upgrade};
 use crate::observe::metrics::WorkerMetrics;
-use crate::plugin::{ChainEnd, Origin};
+use crate::plugin::{ChainEnd, Origin, subject};
 use crate::route::{Lookup, Pattern};
 use crate::upstream::{Health, Pools};
 
@@ -236,7 +236,7 @@ pub(super) fn find_rule<'a>(
     if route.looks_at_headers() {
         exchange.complete_headers();
     }
-    let rule = route.rule(&exchange.headers, exchange.uri.query()).ok_or_else(no_route)?;
+    let rule = route.rule(&subject(exchange)).ok_or_else(no_route)?;
     if !rule.plugins.is_empty() {
         let path = exchange.uri.path();
         let values = pattern.parameters(path).map(|(name, range)| (name.into(), path[range].to_owned()));

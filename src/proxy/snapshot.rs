@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-
 use super::GrpcWeb;
 use crate::base::network::IpNetwork;
 use crate::message::http1::HeadLimits;
 use crate::message::tls::CertificateNames;
 use crate::observe::access_log::Sink;
 use crate::plugin::{Attachment, Link};
-use crate::route::Table;
+use crate::route::{Condition, Subject, Table};
 use crate::upstream::Cluster;
 
 /// One configuration with its plugins, live.
@@ -58,8 +56,8 @@ pub struct Route {
 /// What to do with a request.
 #[derive(Debug)]
 pub struct Rule {
-    /// Which requests it is for.
-    pub conditions: Conditions,
+    /// Which requests it is for: those for which all of these hold.
+    pub conditions: Vec<Condition>,
     /// Where they go: an index into [`Snapshot::clusters`].
     pub cluster: usize,
     /// Links to [`Snapshot::attachments`].
@@ -70,15 +68,6 @@ pub struct Rule {
     pub grpc_web: Option<Arc<GrpcWeb>>,
     /// Whether safe requests are served in early data.
     pub takes_early_data: bool,
-}
-
-/// What a request must have beside a matching pattern. All of them.
-#[derive(Debug, Default)]
-pub struct Conditions {
-    /// Fields with exactly this value among theirs.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Query parameters with exactly this value, percent-decoded.
-    pub query: Vec<(String, String)>,
 }
 
 /// What holds for every request.
@@ -139,36 +128,19 @@ impl Snapshot {
 impl Route {
     /// Whether a rule asks for a field.
     pub fn looks_at_headers(&self) -> bool {
-        self.rules.iter().any(|rule| !rule.conditions.headers.is_empty())
+        self.rules.iter().flat_map(|rule| &rule.conditions).any(Condition::looks_at_headers)
     }
 
     /// The first rule that is for this request.
-    pub fn rule(&self, headers: &HeaderMap, query: Option<&str>) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.conditions.hold(headers, query))
+    pub fn rule(&self, subject: &Subject<'_>) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.conditions.iter().all(|condition| condition.holds(subject)))
     }
 }
 
-impl Conditions {
-    fn hold(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
-        self.headers.iter().all(|header| has_header(headers, header))
-            && self.query.iter().all(|parameter| has_parameter(query, parameter))
+impl Rule {
+    /// What it asks for and a request has not, for people.
+    pub(super) fn missing(&self, subject: &Subject<'_>) -> Vec<String> {
+        let missing = self.conditions.iter().filter(|condition| !condition.holds(subject));
+        missing.map(ToString::to_string).collect()
     }
-
-    /// What they ask for and a request has not, for people.
-    pub(super) fn missing(&self, headers: &HeaderMap, query: Option<&str>) -> Vec<String> {
-        let fields = self.headers.iter().filter(|header| !has_header(headers, header));
-        let fields =
-            fields.map(|(name, value)| format!("header `{name}: {}`", value.to_str().unwrap_or("...")));
-        let parameters = self.query.iter().filter(|parameter| !has_parameter(query, parameter));
-        fields.chain(parameters.map(|(name, value)| format!("query `{name}={value}`"))).collect()
-    }
-}
-
-fn has_header(headers: &HeaderMap, (name, value): &(HeaderName, HeaderValue)) -> bool {
-    headers.get_all(name).iter().any(|candidate| candidate == value)
-}
-
-fn has_parameter(query: Option<&str>, (name, value): &(String, String)) -> bool {
-    let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    parameters.any(|(key, candidate)| key == *name && candidate == *value)
 }

@@ -19,6 +19,7 @@ mod http3_backends;
 mod interim;
 mod limits;
 mod malformed;
+mod matching;
 mod path_safety;
 mod responses;
 mod routing;

@@ -13,7 +13,7 @@ use super::{Attachment, Backend, Strategy};
 #[serde(untagged)]
 pub(in crate::config) enum Route {
     Rules(#[schemars(length(min = 1))] Vec<Option<Rule>>),
-    Rule(Rule),
+    Rule(Box<Rule>),
 }
 
 /// What happens to a request: the plugins that see it, and the backends of which one gets it. Either `backends` or
@@ -60,8 +60,42 @@ pub(in crate::config) struct GrpcWeb {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Match {
-    /// Header fields and their exact values.
-    pub headers: Option<BTreeMap<String, Option<String>>>,
-    /// Query parameters and their exact values, decoded.
-    pub query: Option<BTreeMap<String, Option<String>>>,
+    /// Its method is one of these.
+    #[schemars(length(min = 1))]
+    pub methods: Option<Vec<Option<String>>>,
+    /// Its host is one of these: `api.example.com`, `*.example.com`.
+    #[schemars(length(min = 1))]
+    pub hosts: Option<Vec<Option<String>>>,
+    /// Header fields by name. A text is an exact value.
+    pub headers: Option<BTreeMap<String, Option<ValueMatch>>>,
+    /// Query parameters by name, decoded. A text is an exact value.
+    pub query: Option<BTreeMap<String, Option<ValueMatch>>>,
+    /// Cookies by name, as they were sent. A text is an exact value.
+    pub cookies: Option<BTreeMap<String, Option<ValueMatch>>>,
+}
+
+/// What a value has to be: exactly this text, or something else of it. Of several values of one name, one is enough.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::config) enum ValueMatch {
+    Exact(String),
+    Form(Box<ValueForm>),
+}
+
+/// What a value has to be. Exactly one of the fields is given.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ValueForm {
+    /// Exactly this text.
+    pub exact: Option<String>,
+    /// It begins with this text.
+    #[schemars(length(min = 1))]
+    pub prefix: Option<String>,
+    /// It matches this regular expression as a whole, as those of RE2: without look-around and backreferences.
+    #[schemars(length(min = 1))]
+    pub regex: Option<String>,
+    /// `true`: there is a value, whatever it is. `false`: there is none.
+    pub present: Option<bool>,
+    /// This does not hold, be it that there is no value.
+    pub not: Option<ValueMatch>,
 }
