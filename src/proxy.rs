@@ -3,6 +3,7 @@
 //! Everything here runs on one worker. A request holds one [`View`] from its match to its last byte, and nothing on its
 //! way takes a lock that another worker can hold.
 
+mod act;
 mod connection;
 mod explain;
 mod failure;
@@ -17,7 +18,7 @@ mod tunnel;
 mod view;
 
 pub use connection::{Connection, Interim};
-pub use explain::{Explanation, explain, question};
+pub use explain::{ActionVerdict, Explanation, explain, question};
 pub use failure::{Failure, Reason};
 pub use finish::ResponseBody;
 pub use grpc_web::GrpcWeb;

@@ -29,7 +29,7 @@ mod table;
 mod trie;
 mod value;
 
-pub use condition::{Condition, Subject};
+pub use condition::{Condition, Subject, cookies};
 pub use host::{HostError, HostPattern};
 pub use path::PathError;
 pub use pattern::{ConflictKey, Pattern, PatternError, Segment};

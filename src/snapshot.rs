@@ -96,7 +96,8 @@ pub fn check(checked: &Checked, engine: &PluginEngine) -> Result<(), Vec<Problem
 fn live_rule(rule: &config::Rule, plugins: &[Link]) -> Rule {
     Rule {
         conditions: rule.matches.clone(),
-        cluster: rule.upstream,
+        action: rule.action.clone(),
+        edits: rule.edits.clone(),
         plugins: plugins.to_vec(),
         upgrades: rule.upgrades.clone(),
         grpc_web: rule.grpc_web.as_ref().map(|web| Arc::new(GrpcWeb { origins: web.origins.clone() })),

@@ -19,8 +19,10 @@ pub struct RouteStatus {
 pub struct RuleStatus {
     /// Whether it is for some requests of the route alone.
     pub conditional: bool,
-    /// Where they go.
-    pub upstream: String,
+    /// Where they go; none where the gateway answers.
+    pub upstream: Option<String>,
+    /// `forward`, `redirect` or `reply`.
+    pub action: String,
     /// Who sees them, in order.
     pub plugins: Vec<String>,
 }
@@ -68,7 +70,8 @@ fn rule(snapshot: &Snapshot, rule: &Rule) -> RuleStatus {
     let attached = rule.plugins.iter().map(|link| &snapshot.attachments[link.slot]);
     RuleStatus {
         conditional: !rule.conditions.is_empty(),
-        upstream: snapshot.clusters[rule.cluster].name().to_owned(),
+        upstream: rule.action.upstream().map(|cluster| snapshot.clusters[cluster].name().to_owned()),
+        action: rule.action.name().to_owned(),
         plugins: attached.map(|attachment| attachment.plugin.name.clone()).collect(),
     }
 }

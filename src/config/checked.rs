@@ -1,6 +1,7 @@
 //! The document after the check: plain values, names resolved to indexes, defaults filled in. Nothing in here can turn
 //! out to be wrong later but what lies outside of the document: files, addresses in use, plugins.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ pub struct Checked {
     pub history: KeptIn,
     /// One for each pattern; no two patterns conflict.
     pub routes: Vec<Route>,
+    /// Files that replies were read from.
+    pub reply_files: BTreeSet<PathBuf>,
     /// What no message may show.
     pub secrets: Secrets,
 }

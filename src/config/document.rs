@@ -11,12 +11,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Number;
 
+mod actions;
 mod key_sets;
 mod listeners;
 mod plugins;
 mod routes;
 mod upstreams;
 
+pub(super) use actions::{Edits, HeaderEdits, Redirect, RegexRewrite, Reply, Rewrite, Scheme};
 pub use key_sets::Algorithm;
 pub(super) use key_sets::KeySet;
 pub use listeners::TlsProfile;

@@ -13,7 +13,8 @@ use super::forward::Forward;
 use super::grpc::Deadline;
 use super::normalise::{add_via, normalise, unreadable};
 use super::{Connection, Failure, Interim, Reason, ResponseBody, Rule, Settings, Snapshot, View};
-use super::{grpc, grpc_web};
+use super::{act, grpc, grpc_web};
+use crate::action::Action;
 use crate::message::body::Meter;
 use crate::message::exchange::field_value;
 use crate::message::grpc::is_grpc;
@@ -99,7 +100,10 @@ impl Proxy {
             find_rule(&view.snapshot, index, pattern, &mut exchange)
         });
         let rule = match found {
-            Ok(rule) => rule,
+            Ok((index, rule)) => {
+                finish.rule = Some(index);
+                rule
+            }
             Err(failure) => return fail(finish, exchange, &failure),
         };
         if exchange.is_early && !(rule.takes_early_data && exchange.method.is_safe()) {
@@ -111,7 +115,7 @@ impl Proxy {
         }
         if let Some(web) = &rule.grpc_web {
             if let Some(answer) = grpc_web::preflight(web, &exchange) {
-                (finish.origin, finish.reason) = (Origin::Gateway, None);
+                finish.answer_itself();
                 exchange.response = Some(answer);
                 finish.exchange = Some(exchange);
                 return into_response(finish, Body::Empty);
@@ -131,10 +135,25 @@ impl Proxy {
             }
             Ok(()) => {
                 let body = meter(body, settings, &mut finish);
-                let forwarding = self.forward(rule, body, connection, interim, &mut finish);
-                match deadline {
-                    None => forwarding.await,
-                    Some(deadline) => Box::pin(by(deadline, forwarding)).await,
+                match &rule.action {
+                    Action::Forward(cluster) => {
+                        let cluster = *cluster;
+                        let forwarding = self.forward(rule, cluster, body, connection, interim, &mut finish);
+                        let answered = match deadline {
+                            None => forwarding.await,
+                            Some(deadline) => Box::pin(by(deadline, forwarding)).await,
+                        };
+                        finish.exchange.as_mut().expect(LENT).restore();
+                        answered
+                    }
+                    Action::Redirect(redirect) => {
+                        finish.answer_itself();
+                        act::redirect(redirect, finish.exchange.as_mut().expect(LENT))
+                    }
+                    Action::Reply(reply) => {
+                        finish.answer_itself();
+                        Ok(act::reply(reply, finish.exchange.as_mut().expect(LENT)))
+                    }
                 }
             }
             Err(end) => {
@@ -162,6 +181,7 @@ impl Proxy {
     async fn forward(
         &self,
         rule: &Rule,
+        cluster: usize,
         body: Body,
         connection: &Connection,
         interim: &Interim,
@@ -176,10 +196,13 @@ impl Proxy {
             interim,
             metrics: &self.worker.metrics,
         };
-        let cluster = &view.snapshot.clusters[rule.cluster];
-        finish.cluster = Some(rule.cluster);
+        finish.cluster = Some(cluster);
+        let cluster = &view.snapshot.clusters[cluster];
         let Finish { exchange, attempts, .. } = finish;
-        let exchange = exchange.as_deref().expect(LENT);
+        let exchange = exchange.as_deref_mut().expect(LENT);
+        if let Some(edits) = &rule.edits {
+            act::edit_request(edits, exchange)?;
+        }
         let mut answer = forward.send(cluster, exchange, body, attempts).await?;
         if forward.settings.via {
             answer.0.complete_headers();
@@ -230,20 +253,22 @@ pub(super) fn find_rule<'a>(
     index: usize,
     pattern: &Pattern,
     exchange: &mut Exchange,
-) -> Result<&'a Rule, Failure> {
+) -> Result<(usize, &'a Rule), Failure> {
     let route = &snapshot.routes[index];
     exchange.route = Some(Arc::clone(&route.pattern));
     if route.looks_at_headers() {
         exchange.complete_headers();
     }
-    let rule = route.rule(&subject(exchange)).ok_or_else(no_route)?;
-    if !rule.plugins.is_empty() {
+    let index = route.rule(&subject(exchange)).ok_or_else(no_route)?;
+    let rule = &route.rules[index];
+    let cluster = rule.action.upstream();
+    if !rule.plugins.is_empty() || rule.edits.is_some() || cluster.is_none() {
         let path = exchange.uri.path();
         let values = pattern.parameters(path).map(|(name, range)| (name.into(), path[range].to_owned()));
         exchange.parameters = values.collect();
-        exchange.backends = Some(snapshot.clusters[rule.cluster].hosts());
+        exchange.backends = cluster.map(|cluster| snapshot.clusters[cluster].hosts());
     }
-    Ok(rule)
+    Ok((index, rule))
 }
 
 fn no_route() -> Failure {
@@ -335,6 +360,7 @@ fn fail(mut finish: Box<Finish>, mut exchange: Box<Exchange>, failure: &Failure)
 /// Step 8.
 fn into_response(mut finish: Box<Finish>, mut body: Body) -> Response<ResponseBody> {
     let mut head = ResponseHead::default();
+    edit_response(&mut finish);
     if let Some(exchange) = &mut finish.exchange {
         head = exchange.response.take().unwrap_or_default();
         tell_of_listener(&mut head, &exchange.client);
@@ -354,6 +380,14 @@ fn into_response(mut finish: Box<Finish>, mut body: Body) -> Response<ResponseBo
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
+}
+
+/// The last word on the response's fields, whoever made it.
+fn edit_response(finish: &mut Finish) {
+    let Finish { view, route, rule, exchange: Some(exchange), attempts, .. } = finish else { return };
+    if let Some(edits) = view.snapshot.rule(*route, *rule).and_then(|rule| rule.edits.as_ref()) {
+        act::edit_response(edits, exchange, attempts.backend.as_ref());
+    }
 }
 
 /// Tells the client to come back over https only, and that HTTP/3 is spoken, where the document says so. In the clear that would be no use (RFC

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::GrpcWeb;
+use crate::action::{Action, Edits};
 use crate::base::network::IpNetwork;
 use crate::message::http1::HeadLimits;
 use crate::message::tls::CertificateNames;
@@ -58,8 +59,10 @@ pub struct Route {
 pub struct Rule {
     /// Which requests it is for: those for which all of these hold.
     pub conditions: Vec<Condition>,
-    /// Where they go: an index into [`Snapshot::clusters`].
-    pub cluster: usize,
+    /// What answers them. Clusters are indexes into [`Snapshot::clusters`].
+    pub action: Action,
+    /// What is changed of them and of their responses; mostly nothing.
+    pub edits: Option<Box<Edits>>,
     /// Links to [`Snapshot::attachments`].
     pub plugins: Vec<Link>,
     /// Protocols that its requests may change to, in lower case.
@@ -119,6 +122,11 @@ pub struct Timeouts {
 }
 
 impl Snapshot {
+    /// A rule by its place and that of its route.
+    pub fn rule(&self, route: Option<usize>, rule: Option<usize>) -> Option<&Rule> {
+        Some(&self.routes[route?].rules[rule?])
+    }
+
     /// The cluster of that name.
     pub fn cluster(&self, name: &str) -> Option<&Arc<Cluster>> {
         self.clusters.iter().find(|cluster| cluster.name() == name)
@@ -131,9 +139,9 @@ impl Route {
         self.rules.iter().flat_map(|rule| &rule.conditions).any(Condition::looks_at_headers)
     }
 
-    /// The first rule that is for this request.
-    pub fn rule(&self, subject: &Subject<'_>) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.conditions.iter().all(|condition| condition.holds(subject)))
+    /// The place of the first rule that is for this request.
+    pub fn rule(&self, subject: &Subject<'_>) -> Option<usize> {
+        self.rules.iter().position(|rule| rule.conditions.iter().all(|condition| condition.holds(subject)))
     }
 }
 

@@ -3,6 +3,7 @@
 use http::HeaderValue;
 
 use super::Attachment;
+use crate::action::{Action, Edits};
 use crate::route::{Condition, Pattern};
 
 /// A pattern and what happens to the requests that it gets.
@@ -21,8 +22,10 @@ pub struct Route {
 pub struct Rule {
     /// Which requests of the route it is for: those for which all of these hold.
     pub matches: Vec<Condition>,
-    /// Index in [`Checked::upstreams`](super::Checked::upstreams).
-    pub upstream: usize,
+    /// What answers it.
+    pub action: Action,
+    /// What is changed of it and of its response; none is nothing.
+    pub edits: Option<Box<Edits>>,
     /// Protocols that may be changed to, in lower case.
     pub upgrades: Vec<String>,
     /// Whether gRPC-Web is translated, and for whom.

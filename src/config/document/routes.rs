@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Attachment, Backend, Strategy};
+use super::{Attachment, Backend, Edits, HeaderEdits, Redirect, Reply, Rewrite, Strategy};
 
 /// One rule, or a list of rules of which the first that matches the request counts. Only the last may be without
 /// `match`.
@@ -16,8 +16,8 @@ pub(in crate::config) enum Route {
     Rule(Box<Rule>),
 }
 
-/// What happens to a request: the plugins that see it, and the backends of which one gets it. Either `backends` or
-/// `upstream` is needed.
+/// What happens to a request: the plugins that see it, and the backends of which one gets it. One of `backends`,
+/// `upstream`, `redirect` and `reply` is needed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Rule {
@@ -29,6 +29,16 @@ pub(in crate::config) struct Rule {
     pub backends: Option<Vec<Option<Backend>>>,
     /// The name of one of `upstreams`.
     pub upstream: Option<String>,
+    /// Sends clients elsewhere.
+    pub redirect: Option<Redirect>,
+    /// An answer that stands here.
+    pub reply: Option<Reply>,
+    /// Asks backends for another path or under another host.
+    pub rewrite: Option<Rewrite>,
+    /// Edits of the query that backends get.
+    pub query: Option<Edits>,
+    /// Edits of header fields.
+    pub headers: Option<HeaderEdits>,
     /// How one of `backends` is chosen. Default: the `strategy` of `http`.
     pub strategy: Option<Strategy>,
     /// The protocols that a request may change its connection to (`Upgrade`, and extended CONNECT in HTTP/2 and HTTP/3).

@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use super::{FULL, check_in, folder, schema, show};
 
+mod actions;
+
 struct Case {
     /// The field, with the definition of the schema that has it.
     field: &'static str,
@@ -20,7 +22,7 @@ struct Case {
 fn takes_a_good_value_and_explains_a_bad_one() {
     let folder = folder();
     let check = |case: &Case, value| check_in(folder.path(), &full_with(case.pointer, value));
-    for case in &CASES {
+    for case in CASES.iter().chain(&actions::CASES) {
         if let Err(errors) = check(case, case.good) {
             panic!("{}: {}", case.field, show(&errors));
         }
@@ -38,7 +40,8 @@ fn every_field_has_a_case() {
     for (definition, schema) in schema["$defs"].as_object().unwrap() {
         fields.extend(properties(schema).map(|property| format!("{definition}.{property}")));
     }
-    assert_eq!(fields, CASES.iter().map(|case| case.field.to_owned()).collect());
+    let cases = CASES.iter().chain(&actions::CASES);
+    assert_eq!(fields, cases.map(|case| case.field.to_owned()).collect());
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = &str> {

@@ -23,7 +23,7 @@ fn takes_the_original_document() {
     let routes: Vec<(&str, Vec<(&str, u32)>)> = checked
         .routes
         .iter()
-        .map(|route| (route.text.as_str(), backends(&checked, route.rules[0].upstream)))
+        .map(|route| (route.text.as_str(), backends(&checked, route.rules[0].action.upstream().unwrap())))
         .collect();
     assert_eq!(
         routes,
@@ -140,8 +140,9 @@ fn rules_lead_to_upstreams() {
     let told = &checked.upstreams[2];
     assert_eq!((told.dial.protocol, told.dial.sends_proxy_header), (UpstreamProtocol::H1, true));
     assert_eq!(told.endpoints[0].address, Address::Unix("/run/games.sock".into()));
-    let upstreams =
-        |index: usize| checked.routes[index].rules.iter().map(|rule| rule.upstream).collect::<Vec<_>>();
+    let upstreams = |index: usize| {
+        checked.routes[index].rules.iter().map(|rule| rule.action.upstream().unwrap()).collect::<Vec<_>>()
+    };
     assert_eq!((upstreams(0), upstreams(1)), (vec![0], vec![3, 4]));
     assert!(checked.routes[1].rules[1].matches.is_empty());
 }
