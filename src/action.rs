@@ -8,6 +8,7 @@
 mod facts;
 mod fields;
 mod host;
+mod pages;
 mod query;
 mod redirect;
 mod reply;
@@ -20,6 +21,7 @@ mod tests;
 pub use facts::Facts;
 pub use fields::{FieldValue, HeaderEdits, is_reserved};
 pub use host::{HostTemplate, is_host};
+pub use pages::{ErrorPage, ErrorPages, Statuses};
 pub use query::QueryEdits;
 pub use redirect::{Redirect, Scheme};
 pub use reply::{Content, Reply, content_type};
@@ -67,6 +69,8 @@ pub struct Edits {
     pub request: Option<HeaderEdits>,
     /// Of the response's fields, whoever made it.
     pub response: Option<HeaderEdits>,
+    /// What clients see instead of errors.
+    pub error_pages: Option<ErrorPages>,
 }
 
 impl Edits {

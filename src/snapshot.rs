@@ -140,6 +140,7 @@ fn live_settings(http: &config::HttpSettings) -> Settings {
         },
         trusted_proxies: http.trusted_proxies.clone(),
         via: http.via,
+        error_pages: http.error_pages.clone().map(Arc::new),
     }
 }
 

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::action::ErrorPages;
 use crate::base::network::IpNetwork;
 use crate::base::units::ByteSize;
 
@@ -71,6 +72,8 @@ pub struct HttpSettings {
     pub trusted_proxies: Vec<IpNetwork>,
     /// Whether to add `Via`.
     pub via: bool,
+    /// What clients see instead of errors.
+    pub error_pages: Option<ErrorPages>,
 }
 
 /// How long to wait for whom. None is zero.

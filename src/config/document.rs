@@ -18,7 +18,7 @@ mod plugins;
 mod routes;
 mod upstreams;
 
-pub(super) use actions::{Edits, HeaderEdits, Redirect, RegexRewrite, Reply, Rewrite, Scheme};
+pub(super) use actions::{Edits, ErrorPages, HeaderEdits, Redirect, RegexRewrite, Reply, Rewrite, Scheme};
 pub use key_sets::Algorithm;
 pub(super) use key_sets::KeySet;
 pub use listeners::TlsProfile;
@@ -130,6 +130,8 @@ pub(super) struct Http {
     /// The strategy of routes and upstreams that name none. Default: `round-robin`.
     #[schemars(extend("default" = "round-robin"))]
     pub strategy: Option<Strategy>,
+    /// What clients see instead of errors, where a rule does not say otherwise, and where no rule was found.
+    pub error_pages: Option<ErrorPages>,
     /// Plugins that see the requests of every route, before the route's own. A route switches one off by attaching it with
     /// `"enabled": false`.
     pub plugins: Option<Vec<Option<Attachment>>>,

@@ -46,7 +46,7 @@ pub(super) fn check(
     Checked {
         workers: settings::workers(document),
         listeners,
-        http: settings::http(document, report),
+        http: settings::http(document, &mut files, report),
         access_log: settings::access_log(document, environment),
         admin: Admin {
             listen: admin_listen,

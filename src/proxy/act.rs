@@ -1,13 +1,30 @@
 //! What a rule does with an exchange beside forwarding it: its redirect or reply, and its edits.
 
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 
 use super::Failure;
-use crate::action::{Content, Edits, Facts, Redirect, Reply, RewriteError};
+use crate::action::{Content, Edits, ErrorPages, Facts, Redirect, Reply, RewriteError};
 use crate::message::exchange::field_value;
+use crate::message::grpc::is_grpc;
 use crate::message::{Body, Exchange, ResponseHead};
 use crate::upstream::Member;
+
+/// Fields that describe a body which is no longer there (RFC 9110, section 8).
+const OF_REPRESENTATIONS: [HeaderName; 12] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_LOCATION,
+    header::CONTENT_RANGE,
+    header::CONTENT_DISPOSITION,
+    header::ACCEPT_RANGES,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
 
 /// What can be written of an exchange into others' fields. Its fields are complete.
 pub(super) fn facts<'e>(exchange: &'e Exchange, backend: Option<&'e Member>) -> Facts<'e> {
@@ -104,6 +121,36 @@ fn target(edits: &Edits, facts: &Facts<'_>) -> Result<Option<Uri>, RewriteError>
     }
     let target = PathAndQuery::try_from(target).map_err(|_| RewriteError::Target)?;
     Ok(Some(Uri::from(target)))
+}
+
+/// Puts a page in the place of an error, if there is one for it. What else the response says stays: when to come back,
+/// which methods there are. Calls of gRPC have statuses of their own.
+pub(super) fn replace_error(
+    pages: &ErrorPages,
+    exchange: &mut Exchange,
+    body: &mut Body,
+    is_backends: bool,
+    backend: Option<&Member>,
+) -> bool {
+    let status = exchange.response.as_ref().map(|response| response.status).unwrap_or_default();
+    let Some(page) = pages.find(status, is_backends).filter(|_| !is_grpc(&exchange.headers)) else {
+        return false;
+    };
+    exchange.complete_headers();
+    let mut filled = ResponseHead::default();
+    let content = fill(&page.content, &facts(exchange, backend), &mut filled);
+    if let Some(response) = &mut exchange.response {
+        response.complete_headers();
+        for name in &OF_REPRESENTATIONS {
+            response.headers.remove(name);
+        }
+        for (name, value) in &filled.headers {
+            response.headers.insert(name.clone(), value.clone());
+        }
+        response.status = page.status.unwrap_or(status);
+        *body = content;
+    }
+    true
 }
 
 /// Changes the exchange's response on its way to the client.

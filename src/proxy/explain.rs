@@ -214,7 +214,8 @@ fn words(edits: &Edits) -> Vec<String> {
     let query = edits.query.as_ref().map(|edits| list("query", edits.names()));
     let fields = [("request headers", &edits.request), ("response headers", &edits.response)].into_iter();
     let fields = fields.filter_map(|(what, edits)| Some(list(what, edits.as_ref()?.names())));
-    query.into_iter().chain(fields).collect()
+    let pages = edits.error_pages.as_ref().map(|pages| list("error pages", pages.statuses()));
+    query.into_iter().chain(fields).chain(pages).collect()
 }
 
 fn list<T: Display>(what: &str, names: impl Iterator<Item = T>) -> String {

@@ -259,7 +259,7 @@ pub(super) fn find_rule<'a>(
     if route.looks_at_headers() {
         exchange.complete_headers();
     }
-    let index = route.rule(&subject(exchange)).ok_or_else(no_route)?;
+    let index = route.rule(|| subject(exchange)).ok_or_else(no_route)?;
     let rule = &route.rules[index];
     let cluster = rule.action.upstream();
     if !rule.plugins.is_empty() || rule.edits.is_some() || cluster.is_none() {
@@ -360,7 +360,7 @@ fn fail(mut finish: Box<Finish>, mut exchange: Box<Exchange>, failure: &Failure)
 /// Step 8.
 fn into_response(mut finish: Box<Finish>, mut body: Body) -> Response<ResponseBody> {
     let mut head = ResponseHead::default();
-    edit_response(&mut finish);
+    finish_response(&mut finish, &mut body);
     if let Some(exchange) = &mut finish.exchange {
         head = exchange.response.take().unwrap_or_default();
         tell_of_listener(&mut head, &exchange.client);
@@ -382,11 +382,26 @@ fn into_response(mut finish: Box<Finish>, mut body: Body) -> Response<ResponseBo
     response
 }
 
-/// The last word on the response's fields, whoever made it.
-fn edit_response(finish: &mut Finish) {
-    let Finish { view, route, rule, exchange: Some(exchange), attempts, .. } = finish else { return };
-    if let Some(edits) = view.snapshot.rule(*route, *rule).and_then(|rule| rule.edits.as_ref()) {
-        act::edit_response(edits, exchange, attempts.backend.as_ref());
+/// What the document has to say of a response, whoever made it, behind all others: a page instead of an error, and edits.
+fn finish_response(finish: &mut Finish, body: &mut Body) {
+    let Finish { view, route, rule, exchange: Some(exchange), attempts, origin, reason, .. } = finish else {
+        return;
+    };
+    let edits = view.snapshot.rule(*route, *rule).and_then(|rule| rule.edits.as_deref());
+    let everywhere = view.snapshot.settings.error_pages.as_deref();
+    let backend = attempts.backend.as_ref();
+    let is_backends = *origin == Origin::Backend;
+    // A plugin's answer is no error, whatever its status.
+    if is_backends || reason.is_some() {
+        let own = edits.and_then(|edits| edits.error_pages.as_ref());
+        for pages in own.into_iter().chain(everywhere) {
+            if act::replace_error(pages, exchange, body, is_backends, backend) {
+                break;
+            }
+        }
+    }
+    if let Some(edits) = edits {
+        act::edit_response(edits, exchange, backend);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::GrpcWeb;
-use crate::action::{Action, Edits};
+use crate::action::{Action, Edits, ErrorPages};
 use crate::base::network::IpNetwork;
 use crate::message::http1::HeadLimits;
 use crate::message::tls::CertificateNames;
@@ -92,6 +92,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNetwork>,
     /// Whether `via` is added.
     pub via: bool,
+    /// What clients see instead of errors, where no rule says otherwise.
+    pub error_pages: Option<Arc<ErrorPages>>,
 }
 
 /// What a client may do on an HTTP/2 connection (RFC 9113, section 6.5.2).
@@ -139,9 +141,13 @@ impl Route {
         self.rules.iter().flat_map(|rule| &rule.conditions).any(Condition::looks_at_headers)
     }
 
-    /// The place of the first rule that is for this request.
-    pub fn rule(&self, subject: &Subject<'_>) -> Option<usize> {
-        self.rules.iter().position(|rule| rule.conditions.iter().all(|condition| condition.holds(subject)))
+    /// The place of the first rule that is for this request. Most rules are for all, and need not look.
+    pub fn rule<'s>(&self, subject: impl Fn() -> Subject<'s>) -> Option<usize> {
+        let holds = |rule: &Rule| {
+            let subject = subject();
+            rule.conditions.iter().all(|condition| condition.holds(&subject))
+        };
+        self.rules.iter().position(|rule| rule.conditions.is_empty() || holds(rule))
     }
 }
 

@@ -7,6 +7,7 @@ mod drain;
 mod early_data;
 mod edits;
 mod entrances;
+mod error_pages;
 mod events;
 mod floods;
 mod forwarded;

@@ -101,6 +101,19 @@ pub(in crate::config) struct HeaderEdits {
     pub response: Option<Edits>,
 }
 
+/// What clients see instead of errors.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ErrorPages {
+    /// Replies by status (`404`), or for all that are left of a class (`4xx`, `5xx`).
+    #[schemars(required)]
+    pub pages: Option<BTreeMap<String, Option<Reply>>>,
+    /// Whether they stand for errors of backends too. Those of the gateway's own are always replaced, those of plugins
+    /// never, and calls of gRPC get statuses of their own. Default: false.
+    #[schemars(extend("default" = false))]
+    pub backend_errors: Option<bool>,
+}
+
 /// Edits by name. Values may have variables such as `${client.address}`; `$$` is a `$`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

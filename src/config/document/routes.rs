@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Attachment, Backend, Edits, HeaderEdits, Redirect, Reply, Rewrite, Strategy};
+use super::{Attachment, Backend, Edits, ErrorPages, HeaderEdits, Redirect, Reply, Rewrite, Strategy};
 
 /// One rule, or a list of rules of which the first that matches the request counts. Only the last may be without
 /// `match`.
@@ -39,6 +39,8 @@ pub(in crate::config) struct Rule {
     pub query: Option<Edits>,
     /// Edits of header fields.
     pub headers: Option<HeaderEdits>,
+    /// What clients see instead of errors, before the `error_pages` of `http`.
+    pub error_pages: Option<ErrorPages>,
     /// How one of `backends` is chosen. Default: the `strategy` of `http`.
     pub strategy: Option<Strategy>,
     /// The protocols that a request may change its connection to (`Upgrade`, and extended CONNECT in HTTP/2 and HTTP/3).

@@ -1,6 +1,7 @@
 //! What a rule does with its requests: what answers them, and what is changed on the way.
 
 mod edits;
+mod pages;
 mod redirect;
 mod reply;
 mod rewrite;
@@ -19,6 +20,7 @@ use crate::route::Pattern;
 /// What answers requests. A rule has one of them.
 const ANSWERS: [&str; 4] = ["backends", "upstream", "redirect", "reply"];
 
+pub(super) use pages::check as error_pages;
 pub(super) use reply::Files;
 
 /// What a rule's texts may refer to.
@@ -106,12 +108,16 @@ pub(super) fn edits(
     at: &Path<'_>,
     written: &written::Rule,
     around: &Around<'_>,
+    files: &mut Files<'_>,
     report: &mut Report,
 ) -> Option<Box<Edits>> {
-    let written::Rule { rewrite, query, headers, .. } = written;
+    let written::Rule { rewrite, query, headers, error_pages, .. } = written;
     let rewrite =
         rewrite.as_ref().and_then(|written| rewrite::check(&at.field("rewrite"), written, around, report));
     let query = query.as_ref().and_then(|written| edits::query(&at.field("query"), written, around, report));
+    let error_pages = error_pages
+        .as_ref()
+        .map(|written| pages::check(&at.field("error_pages"), written, around, files, report));
     let at = at.field("headers");
     let mut fields = |field, written: Option<&written::Edits>, head| {
         edits::headers(&at.field(field), written?, around, head, report)
@@ -119,7 +125,7 @@ pub(super) fn edits(
     let headers = headers.as_ref();
     let request = fields("request", headers.and_then(|headers| headers.request.as_ref()), Head::Request);
     let response = fields("response", headers.and_then(|headers| headers.response.as_ref()), Head::Response);
-    let edits = Edits { rewrite, query, request, response };
+    let edits = Edits { rewrite, query, request, response, error_pages };
     (edits != Edits::default()).then(|| Box::new(edits))
 }
 

@@ -85,7 +85,7 @@ impl Routes<'_, '_> {
     ) -> Option<Rule> {
         let matches = conditions::check(at, written, self.report);
         let action = self.action(at, written, around, upstream_name);
-        let edits = actions::edits(at, written, around, self.report);
+        let edits = actions::edits(at, written, around, self.files, self.report);
         let own = written.plugins.as_deref().unwrap_or_default();
         let attachments = self.plugins.attach_to_rule(&at.field("plugins"), own, self.report);
         let upgrades = match &action {

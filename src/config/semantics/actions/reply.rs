@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::Around;
 use super::edits::{self, Head};
-use crate::action::{Content, FieldValue, Reply, Scope, content_type};
+use crate::action::{Content, ErrorPage, FieldValue, Reply, Scope, content_type};
 use crate::config::diagnostic::{Part, Problem};
 use crate::config::path::Path;
 use crate::config::report::Report;
@@ -48,6 +48,19 @@ pub(super) fn check(
     let content = content(at, written, &around.request(), files, report)?;
     let status = written.status.and_then(|status| StatusCode::from_u16(status).ok());
     Some(Reply { status: status.unwrap_or(StatusCode::OK), content })
+}
+
+/// The same for an error.
+pub(super) fn page(
+    at: &Path<'_>,
+    written: &written::Reply,
+    around: &Around<'_>,
+    files: &mut Files<'_>,
+    report: &mut Report,
+) -> Option<ErrorPage> {
+    let content = content(at, written, &around.response(), files, report)?;
+    let status = written.status.and_then(|status| StatusCode::from_u16(status).ok());
+    Some(ErrorPage { status, content })
 }
 
 /// Its body and the fields that go with it.

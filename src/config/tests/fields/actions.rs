@@ -3,7 +3,7 @@
 use super::{Case, case};
 
 #[rustfmt::skip]
-pub(super) const CASES: [Case; 28] = [
+pub(super) const CASES: [Case; 32] = [
     case("Rule.redirect", "/routes/~1once/redirect", r#"{"scheme": "https"}"#, "{}",
         "this redirect leads back to itself: expected `scheme`, `host`, `port`, `path` or `prefix`, found none"),
     case("Rule.reply", "/routes/~1page/reply", "{}", r#"{"body": "a", "json": 1}"#,
@@ -14,6 +14,14 @@ pub(super) const CASES: [Case; 28] = [
         "expected an object, found an empty array"),
     case("Rule.headers", "/routes/~1users~1{id}~1*/headers", "{}", "[]",
         "expected an object, found an empty array"),
+    case("Rule.error_pages", "/routes/~1pages/error_pages", r#"{"pages": {}}"#, "{}",
+        "missing field `pages`"),
+    case("Http.error_pages", "/http/error_pages", r#"{"pages": {"599": {}}}"#, r#"{"pages": {"404": {"headers": {"a": "${parameter.id}"}}}}"#,
+        "the route's pattern has no parameter `id`"),
+    case("ErrorPages.pages", "/http/error_pages/pages", r#"{"4xx": {"headers": {"x": "${status}"}}}"#, r#"{"3xx": {}}"#,
+        "expected a status from 400 to 599, `4xx` or `5xx`, found `3xx`"),
+    case("ErrorPages.backend_errors", "/http/error_pages/backend_errors", "false", "1",
+        "expected `true` or `false`, found `1`"),
     case("Redirect.scheme", "/routes/~1moved~1*/redirect/scheme", r#""http""#, r#""ftp""#,
         "expected `http` or `https`, found `ftp`"),
     case("Redirect.host", "/routes/~1moved~1*/redirect/host", r#""${header.x-tenant}.example.com""#, r#""www.example.com:80""#,
