@@ -259,6 +259,7 @@ fn exchange() -> Box<Exchange> {
     let head = head.expect("a head");
     Box::new(Exchange {
         method: head.method,
+        asked: None,
         uri: Uri::from_static("/api/v1/users/42?full=1"),
         headers: head.headers,
         upgrade: None,

@@ -8,8 +8,8 @@
 //! 4. `document`: the value becomes the document as it is written, typed.
 //! 5. `semantics`: the document becomes a [`Checked`] one.
 //!
-//! The check looks at nothing but the document, the environment that it is given, and the files that `$file:` and `ssl`
-//! name. Whether an address is free or a plugin loads is found out by those who open and load, and said in the same
+//! The check looks at nothing but the document, the environment that it is given, and the files that `$file:`, `ssl`,
+//! key sets and replies name. Whether an address is free or a plugin loads is found out by those who open and load, and said in the same
 //! form: a [`Problem`] at a JSON pointer, that [`locate()`] puts into the text.
 
 use std::env::VarError;

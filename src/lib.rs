@@ -18,6 +18,7 @@
 //! [`app`] builds all of this in order and stops it in reverse; [`base`] knows none of it. ARCHITECTURE.md, in the root
 //! of the repository, has the map, the invariants and the reasons.
 
+pub mod action;
 pub mod admin;
 pub mod app;
 pub mod base;

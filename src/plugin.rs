@@ -27,7 +27,7 @@ mod trip;
 pub use attachment::{AttachError, Attachment, AttachmentSpec, Isolation, OnError};
 pub use bindings::{Origin, Outcome};
 pub use cache::CacheFolder;
-pub use chain::{Chain, ChainEnd, Instances, Link, Place};
+pub use chain::{Chain, ChainEnd, Instances, Link, Place, subject};
 pub use engine::PluginEngine;
 pub use fault::{Fault, FaultKind};
 pub use grants::{Grants, Quotas};

@@ -3,6 +3,7 @@
 //! Everything here runs on one worker. A request holds one [`View`] from its match to its last byte, and nothing on its
 //! way takes a lock that another worker can hold.
 
+mod act;
 mod attempt;
 mod connection;
 mod deadline;
@@ -21,14 +22,12 @@ mod tunnel;
 mod view;
 
 pub use connection::{Connection, Interim};
-pub use explain::{Explanation, explain, question};
+pub use explain::{ActionVerdict, Explanation, explain, question};
 pub use failure::{Failure, Reason};
 pub use finish::ResponseBody;
 pub use grpc_web::GrpcWeb;
 pub use handle::{Proxy, answer};
 pub use normalise::normalise;
 pub use retry::{RetryOn, RetryPolicy};
-pub use snapshot::{
-    Certificate, Conditions, Http2Limits, Route, Rule, RuleTimeouts, Settings, Snapshot, Timeouts,
-};
+pub use snapshot::{Certificate, Http2Limits, Route, Rule, RuleTimeouts, Settings, Snapshot, Timeouts};
 pub use view::{Prepared, View};

@@ -24,11 +24,15 @@ pub mod path;
 mod condition;
 mod host;
 mod pattern;
+mod regex;
 mod table;
 mod trie;
+mod value;
 
-pub use condition::{Condition, Subject};
+pub use condition::{Condition, Subject, cookies};
 pub use host::{HostError, HostPattern};
 pub use path::PathError;
 pub use pattern::{ConflictKey, Pattern, PatternError, Segment};
+pub use regex::{Regex, RegexError};
 pub use table::{Lookup, Table};
+pub use value::ValueMatch;

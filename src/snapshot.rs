@@ -20,7 +20,7 @@ use crate::listener::tls::Tls;
 use crate::message::http1::HeadLimits;
 use crate::observe::access_log::{Sink, Target};
 use crate::plugin::{Link, PluginEngine};
-use crate::proxy::{Conditions, GrpcWeb, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
+use crate::proxy::{GrpcWeb, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
 use crate::route::Table;
 use crate::upstream::Quota;
 
@@ -115,8 +115,9 @@ fn live_rule(
     running: Option<&Rule>,
 ) -> Rule {
     Rule {
-        conditions: Conditions { headers: rule.matches.headers.clone(), query: rule.matches.query.clone() },
-        cluster: rule.upstream,
+        conditions: rule.matches.clone(),
+        action: rule.action.clone(),
+        edits: rule.edits.clone(),
         plugins: plugins.to_vec(),
         upgrades: rule.upgrades.clone(),
         grpc_web: rule.grpc_web.as_ref().map(|web| Arc::new(GrpcWeb { origins: web.origins.clone() })),
@@ -149,6 +150,7 @@ fn live_settings(http: &config::HttpSettings) -> Settings {
         },
         trusted_proxies: http.trusted_proxies.clone(),
         via: http.via,
+        error_pages: http.error_pages.clone().map(Arc::new),
     }
 }
 

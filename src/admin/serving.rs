@@ -17,10 +17,12 @@ pub struct RouteStatus {
 /// What happens to a request.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RuleStatus {
-    /// Whether it is for requests with certain headers or queries alone.
+    /// Whether it is for some requests of the route alone.
     pub conditional: bool,
-    /// Where they go.
-    pub upstream: String,
+    /// Where they go; none where the gateway answers.
+    pub upstream: Option<String>,
+    /// `forward`, `redirect` or `reply`.
+    pub action: String,
     /// Who sees them, in order.
     pub plugins: Vec<String>,
 }
@@ -67,8 +69,9 @@ impl Sources {
 fn rule(snapshot: &Snapshot, rule: &Rule) -> RuleStatus {
     let attached = rule.plugins.iter().map(|link| &snapshot.attachments[link.slot]);
     RuleStatus {
-        conditional: !rule.conditions.headers.is_empty() || !rule.conditions.query.is_empty(),
-        upstream: snapshot.clusters[rule.cluster].name().to_owned(),
+        conditional: !rule.conditions.is_empty(),
+        upstream: rule.action.upstream().map(|cluster| snapshot.clusters[cluster].name().to_owned()),
+        action: rule.action.name().to_owned(),
         plugins: attached.map(|attachment| attachment.plugin.name.clone()).collect(),
     }
 }

@@ -1,11 +1,13 @@
 //! The document after the check: plain values, names resolved to indexes, defaults filled in. Nothing in here can turn
 //! out to be wrong later but what lies outside of the document: files, addresses in use, plugins.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::action::ErrorPages;
 use crate::base::network::IpNetwork;
 use crate::base::units::ByteSize;
 
@@ -30,7 +32,7 @@ pub use key_sets::{Algorithm, KeySet, KeySource};
 pub use listeners::{Certificate, ClientCertificates, HttpsRedirect, Listener, Protocols, Tls};
 pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource, Quotas};
 pub use retry::{Retry, RuleTimeouts};
-pub use routes::{Conditions, GrpcWeb, Route, Rule};
+pub use routes::{GrpcWeb, Route, Rule};
 pub use secrets::{NamedSecrets, Secrets, Token};
 pub use upstreams::{Backend, Dial, SentHost, Trust, Upstream, UpstreamTls};
 
@@ -65,6 +67,8 @@ pub struct Checked {
     pub history: KeptIn,
     /// One for each pattern; no two patterns conflict.
     pub routes: Vec<Route>,
+    /// Files that replies were read from.
+    pub reply_files: BTreeSet<PathBuf>,
     /// What no message may show.
     pub secrets: Secrets,
 }
@@ -80,6 +84,8 @@ pub struct HttpSettings {
     pub trusted_proxies: Vec<IpNetwork>,
     /// Whether to add `Via`.
     pub via: bool,
+    /// What clients see instead of errors.
+    pub error_pages: Option<ErrorPages>,
 }
 
 /// How long to wait for whom. None is zero.

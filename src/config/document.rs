@@ -11,6 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Number;
 
+mod actions;
 mod balancing;
 mod health;
 mod key_sets;
@@ -20,6 +21,7 @@ mod retry;
 mod routes;
 mod upstreams;
 
+pub(super) use actions::{Edits, ErrorPages, HeaderEdits, Redirect, RegexRewrite, Reply, Rewrite, Scheme};
 pub(super) use balancing::{Affinity, HashKey, UpstreamLimits};
 pub use balancing::{SameSite, Strategy};
 pub use health::{AssumedHealth, HealthCheckType};
@@ -32,7 +34,7 @@ pub(super) use plugins::{Attachment, AttachmentSettings, Plugin, PluginLimits, Q
 pub use plugins::{Isolation, OnError, Permission};
 pub use retry::RetryOn;
 pub(super) use retry::{Retry, RuleTimeouts};
-pub(super) use routes::{GrpcWeb, Match, Route, Rule};
+pub(super) use routes::{GrpcWeb, Match, Route, Rule, ValueForm, ValueMatch};
 pub use upstreams::UpstreamProtocol;
 pub(super) use upstreams::{Backend, Upstream, UpstreamTls};
 
@@ -155,6 +157,8 @@ pub(super) struct Http {
     /// The strategy of routes and upstreams that name none. Default: `round-robin`.
     #[schemars(extend("default" = "round-robin"))]
     pub strategy: Option<Strategy>,
+    /// What clients see instead of errors, where a rule does not say otherwise, and where no rule was found.
+    pub error_pages: Option<ErrorPages>,
     /// Plugins that see the requests of every route, before the route's own. A route switches one off by attaching it with
     /// `"enabled": false`.
     pub plugins: Option<Vec<Option<Attachment>>>,

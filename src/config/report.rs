@@ -80,6 +80,11 @@ impl Report {
         self.references.get(&at.to_string()).map_or(text, String::as_str)
     }
 
+    /// Whether the text at a place came through a reference.
+    pub(super) fn is_reference(&self, at: impl Display) -> bool {
+        self.references.contains_key(&at.to_string())
+    }
+
     /// The value at a place, as messages may show it.
     pub(super) fn describe(&self, at: impl Display, value: &Value) -> String {
         match self.references.get(&at.to_string()) {

@@ -9,6 +9,7 @@ use super::checked::{Admin, Checked, Secrets};
 use super::document::{self as written, Document};
 use super::report::Report;
 
+mod actions;
 mod amounts;
 mod balancing;
 mod conditions;
@@ -23,8 +24,10 @@ mod routes;
 mod settings;
 mod tls;
 mod upstreams;
+mod values;
 mod when;
 
+use actions::Files;
 use plugins::Plugins;
 use routes::Routes;
 use upstreams::Upstreams;
@@ -38,13 +41,15 @@ pub(super) fn check(
     let mut upstreams = Upstreams::named(document, environment, report);
     let mut plugins = Plugins::defined(document, environment, report);
     plugins.attach_everywhere(document, report);
-    let routes = Routes { upstreams: &mut upstreams, plugins: &mut plugins, report }.check(document);
+    let mut files = Files::new(environment);
+    let routes = Routes { upstreams: &mut upstreams, plugins: &mut plugins, files: &mut files, report }
+        .check(document);
     let (listeners, admin_listen) = listeners::check(document, environment, report);
     let admin_socket = document.admin.as_ref().and_then(|admin| admin.socket.as_ref());
     Checked {
         workers: settings::workers(document),
         listeners,
-        http: settings::http(document, report),
+        http: settings::http(document, &mut files, report),
         access_log: settings::access_log(document, environment),
         admin: Admin {
             listen: admin_listen,
@@ -61,6 +66,7 @@ pub(super) fn check(
         leader: document.source.unwrap_or_default(),
         history: settings::kept_in(document.history.as_deref(), environment),
         routes,
+        reply_files: files.read,
         secrets,
     }
 }

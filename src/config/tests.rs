@@ -8,7 +8,9 @@ use tempfile::TempDir;
 use super::path::Path;
 use super::*;
 
+mod actions;
 mod fields;
+mod matching;
 mod messages;
 mod properties;
 mod references;
@@ -25,6 +27,7 @@ fn folder() -> TempDir {
     let block = |label: &str| format!("-----BEGIN {label}-----\nAA==\n-----END {label}-----\n");
     fs::write(folder.path().join("certificate.pem"), block("CERTIFICATE")).unwrap();
     fs::write(folder.path().join("key.pem"), block("PRIVATE KEY")).unwrap();
+    fs::write(folder.path().join("page.html"), "<p>a page</p>").unwrap();
     fs::write(folder.path().join("keys.json"), r#"{"keys": []}"#).unwrap();
     folder
 }

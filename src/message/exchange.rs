@@ -14,6 +14,8 @@ use super::upgrade::Upgrade;
 pub struct Exchange {
     /// The method.
     pub method: Method,
+    /// What the client asked for, while `uri` and `host` are what a backend is asked for instead.
+    pub asked: Option<Box<Asked>>,
     /// Normalised path and the query as it came.
     pub uri: Uri,
     /// End-to-end fields; `host` is the one authority.
@@ -44,6 +46,14 @@ pub struct Exchange {
     pub held: Vec<Box<dyn Any + Send>>,
     /// Present once there is a response.
     pub response: Option<ResponseHead>,
+}
+
+/// The target and the authority that a client asked for.
+#[derive(Debug)]
+pub struct Asked {
+    uri: Uri,
+    host: Option<HeaderValue>,
+    host_name_length: usize,
 }
 
 /// What a gateway says of its client to those behind it. The same for all requests of a connection that name one host.
@@ -90,6 +100,31 @@ impl Exchange {
     /// The host without a port.
     pub fn host_name(&self) -> &str {
         self.authority().get(..self.host_name_length).unwrap_or_default()
+    }
+
+    /// Asks backends for something else than the client has, until [`Self::restore`].
+    pub fn rewrite(&mut self, uri: Option<Uri>, host: Option<HeaderValue>) {
+        let host_name_length = self.host_name_length;
+        let asked_host = host.and_then(|host| {
+            let name = host.to_str().unwrap_or_default();
+            let port = name.rfind(':').filter(|colon| !name[*colon..].contains(']'));
+            self.host_name_length = port.unwrap_or(name.len());
+            self.headers.insert(header::HOST, host)
+        });
+        let asked_uri = match uri {
+            Some(uri) => std::mem::replace(&mut self.uri, uri),
+            None => self.uri.clone(),
+        };
+        self.asked = Some(Box::new(Asked { uri: asked_uri, host: asked_host, host_name_length }));
+    }
+
+    /// Goes back to what the client asked for.
+    pub fn restore(&mut self) {
+        let Some(asked) = self.asked.take() else { return };
+        (self.uri, self.host_name_length) = (asked.uri, asked.host_name_length);
+        if let Some(host) = asked.host {
+            self.headers.insert(header::HOST, host);
+        }
     }
 
     /// Puts the fields about the client among the others, for those who look at or change them. A request that nobody

@@ -348,9 +348,11 @@ fn holds(condition: &Condition, exchange: &mut Place) -> bool {
     condition.holds(&subject(exchange))
 }
 
-fn subject(exchange: &Exchange) -> Subject<'_> {
+/// What conditions see of an exchange.
+pub fn subject(exchange: &Exchange) -> Subject<'_> {
     Subject {
         method: &exchange.method,
+        host: exchange.host_name(),
         path: exchange.path(),
         query: exchange.uri.query(),
         headers: &exchange.headers,

@@ -1,16 +1,19 @@
 //! What would become of a request, and why: by the very steps that serve it.
 
+use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use serde::{Deserialize, Serialize};
 
 use super::handle::{find_route, find_rule};
-use super::{Connection, Failure, Snapshot, normalise};
+use super::{Connection, Failure, Rule, Snapshot, act, normalise};
+use crate::action::{Action, Edits, HostTemplate, PathRewrite};
 use crate::message::tls::{CertificateNames, TlsSession};
 use crate::message::{Entrance, Exchange};
+use crate::plugin::subject;
 
 /// What is answered by the gateway itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,24 @@ pub struct PluginVerdict {
     pub sees: bool,
 }
 
+/// What the rule that is chosen makes of the request, when its plugins let it pass. What a secret of the document is
+/// written into is not shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionVerdict {
+    /// `forward`, `redirect` or `reply`.
+    pub kind: String,
+    /// The status, where the gateway answers.
+    pub status: Option<u16>,
+    /// Where a redirect leads.
+    pub location: Option<String>,
+    /// The host that a backend is asked for instead of the client's.
+    pub host: Option<String>,
+    /// The path that a backend is asked for instead of the client's.
+    pub path: Option<String>,
+    /// What else is changed, for people.
+    pub edits: Vec<String>,
+}
+
 /// A backend that the request could go to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendVerdict {
@@ -80,6 +101,9 @@ pub struct Explanation {
     pub rules: Vec<RuleVerdict>,
     /// In order.
     pub plugins: Vec<PluginVerdict>,
+    /// What the rule makes of it.
+    #[serde(default)]
+    pub action: Option<ActionVerdict>,
     /// Where it goes.
     pub upstream: Option<String>,
     /// Of the upstream.
@@ -131,18 +155,19 @@ fn go(snapshot: &Snapshot, request: Request<()>, told: &mut Explanation) -> Resu
     exchange.complete_headers();
     let found = find_rule(snapshot, index, pattern, &mut exchange);
     let rules = &snapshot.routes[index].rules;
-    let chosen =
-        found.as_ref().ok().and_then(|chosen| rules.iter().position(|rule| std::ptr::eq(rule, *chosen)));
-    let missing = |rule: &super::Rule| rule.conditions.missing(&exchange.headers, exchange.uri.query());
-    told.rules =
-        rules.iter().enumerate().map(|(index, rule)| rule_verdict(index, chosen, missing(rule))).collect();
-    let rule = found?;
+    let chosen = found.as_ref().ok().map(|(chosen, _)| *chosen);
+    let subject = subject(&exchange);
+    let verdict = |(index, rule): (usize, &Rule)| rule_verdict(index, chosen, rule.missing(&subject));
+    told.rules = rules.iter().enumerate().map(verdict).collect();
+    let (_, rule) = found?;
     let sees = |link: &crate::plugin::Link| PluginVerdict {
         name: snapshot.attachments[link.slot].plugin.name.clone(),
         sees: link.sees(&exchange),
     };
     told.plugins = rule.plugins.iter().map(sees).collect();
-    let cluster = &snapshot.clusters[rule.cluster];
+    told.action = Some(action(rule, &mut exchange)?);
+    let Action::Forward(cluster) = rule.action else { return Ok(()) };
+    let cluster = &snapshot.clusters[cluster];
     let next = cluster.next(&cluster.choice(&exchange, &[])).map(|member| member.endpoint.id);
     let backend = |member: &crate::upstream::Member| BackendVerdict {
         host: member.endpoint.host.clone(),
@@ -153,6 +178,49 @@ fn go(snapshot: &Snapshot, request: Request<()>, told: &mut Explanation) -> Resu
     told.upstream = Some(cluster.name().to_owned());
     told.backends = cluster.members().iter().map(backend).collect();
     Ok(())
+}
+
+fn action(rule: &Rule, exchange: &mut Exchange) -> Result<ActionVerdict, Failure> {
+    let mut told = ActionVerdict { kind: rule.action.name().to_owned(), ..ActionVerdict::default() };
+    match &rule.action {
+        Action::Forward(_) => {}
+        Action::Redirect(redirect) => {
+            let (head, _) = act::redirect(redirect, exchange)?;
+            let location = head.headers.get(header::LOCATION).filter(|_| !redirect.is_secret());
+            told.location = location.map(|location| location.to_str().unwrap_or_default().to_owned());
+            told.status = Some(head.status.as_u16());
+        }
+        Action::Reply(reply) => told.status = Some(reply.status.as_u16()),
+    }
+    let Some(edits) = &rule.edits else { return Ok(told) };
+    told.edits = words(edits);
+    if told.kind != "forward" {
+        return Ok(told);
+    }
+    act::edit_request(edits, exchange)?;
+    if let Some(rewrite) = &edits.rewrite {
+        let is_shown = |is_secret: Option<bool>| is_secret == Some(false);
+        let host = rewrite.host.as_ref().map(HostTemplate::is_secret);
+        told.host = is_shown(host).then(|| exchange.authority().to_owned());
+        let path = rewrite.path.as_ref().map(PathRewrite::is_secret);
+        told.path = is_shown(path).then(|| exchange.path().to_owned());
+    }
+    exchange.restore();
+    Ok(told)
+}
+
+/// Which fields and parameters are changed, without their values, which may be secrets.
+fn words(edits: &Edits) -> Vec<String> {
+    let query = edits.query.as_ref().map(|edits| list("query", edits.names()));
+    let fields = [("request headers", &edits.request), ("response headers", &edits.response)].into_iter();
+    let fields = fields.filter_map(|(what, edits)| Some(list(what, edits.as_ref()?.names())));
+    let pages = edits.error_pages.as_ref().map(|pages| list("error pages", pages.statuses()));
+    query.into_iter().chain(fields).chain(pages).collect()
+}
+
+fn list<T: Display>(what: &str, names: impl Iterator<Item = T>) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    format!("{what} {}", names.join(", "))
 }
 
 /// A client of this machine, that asks for the host of the URI where it is for TLS.

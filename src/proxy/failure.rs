@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::action::RewriteError;
 use crate::message::http1::HeadError;
 use crate::message::{Body, BodyError, ResponseHead};
 use crate::plugin::FaultKind;
@@ -44,6 +45,8 @@ pub enum Reason {
     ClientClosed,
     /// A plugin failed.
     Plugin(FaultKind),
+    /// What the document makes of the path or the host is none.
+    BadRewrite,
     /// Every backend is ejected.
     NoHealthyBackend,
     /// The backends have as much to do as they may.
@@ -88,11 +91,12 @@ pub struct Failure {
 impl Reason {
     /// Those that a request can meet behind its request hooks, other plugins' faults aside: what response and finish
     /// hooks are told of.
-    pub const BEHIND_HOOKS: [Self; 18] = [
+    pub const BEHIND_HOOKS: [Self; 19] = [
         Self::BadBody,
         Self::BodyTooLarge,
         Self::BodyTimeout,
         Self::ClientClosed,
+        Self::BadRewrite,
         Self::NoHealthyBackend,
         Self::Overflow,
         Self::RouteOverflow,
@@ -133,6 +137,7 @@ impl Reason {
             Self::BodyTimeout => "body-timeout",
             Self::ClientClosed => "client-closed",
             Self::Plugin(kind) => kind.code(),
+            Self::BadRewrite => "bad-rewrite",
             Self::NoHealthyBackend => "no-healthy-backend",
             Self::Overflow => "upstream-overflow",
             Self::RouteOverflow => "route-overflow",
@@ -165,7 +170,7 @@ impl Reason {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientClosed => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Plugin(kind) if kind.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Plugin(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Plugin(_) | Self::BadRewrite => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoHealthyBackend | Self::Overflow | Self::RouteOverflow | Self::QueueTimeout => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -234,6 +239,16 @@ impl From<BodyError> for Failure {
             BodyError::Closed | BodyError::Io(_) | BodyError::Stream(_) | BodyError::Request(_) => {
                 Reason::ClientClosed
             }
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+impl From<RewriteError> for Failure {
+    fn from(error: RewriteError) -> Self {
+        let reason = match error {
+            RewriteError::NoHost => Reason::BadAuthority,
+            _ => Reason::BadRewrite,
         };
         Self::new(reason, error.to_string())
     }

@@ -37,6 +37,8 @@ pub(super) struct Finish {
     pub started: Instant,
     pub exchange: Option<Box<Exchange>>,
     pub route: Option<usize>,
+    /// Of the route.
+    pub rule: Option<usize>,
     pub cluster: Option<usize>,
     pub chain: Chain,
     pub attempts: Attempts,
@@ -63,6 +65,7 @@ impl Finish {
             started: Instant::now(),
             exchange: None,
             route: None,
+            rule: None,
             cluster: None,
             chain: Chain::default(),
             attempts: Attempts::default(),
@@ -77,6 +80,11 @@ impl Finish {
             is_complete: false,
             backend_failed: false,
         })
+    }
+
+    /// The gateway answers by what stands in the document.
+    pub fn answer_itself(&mut self) {
+        (self.origin, self.reason) = (Origin::Gateway, None);
     }
 
     /// The gateway answers by itself.
@@ -173,6 +181,10 @@ impl Finish {
 impl Drop for Finish {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
+        // Its client has left while a backend was asked.
+        if let Some(exchange) = &mut self.exchange {
+            exchange.restore();
+        }
         self.tell_health();
         self.tell_metrics(duration);
         self.tell_access_log(duration);

@@ -12,13 +12,14 @@ use super::finish::Finish;
 use super::forward::Forward;
 use super::normalise::{add_via, normalise, unreadable};
 use super::{Connection, Failure, Interim, Prepared, Reason, ResponseBody, Rule, Settings, Snapshot, View};
-use super::{grpc, grpc_web};
+use super::{act, grpc, grpc_web};
+use crate::action::Action;
 use crate::message::body::Meter;
 use crate::message::exchange::field_value;
 use crate::message::grpc::is_grpc;
 use crate::message::{Body, BodyError, Client, Exchange, Request, ResponseHead, Upgrade};
 use crate::observe::metrics::WorkerMetrics;
-use crate::plugin::{ChainEnd, Origin};
+use crate::plugin::{ChainEnd, Origin, subject};
 use crate::route::{Lookup, Pattern};
 use crate::upstream::{Health, Pools};
 
@@ -97,7 +98,10 @@ impl Proxy {
             find_rule(&view.snapshot, index, pattern, &mut exchange)
         });
         let rule = match found {
-            Ok(rule) => rule,
+            Ok((index, rule)) => {
+                finish.rule = Some(index);
+                rule
+            }
             Err(failure) => return fail(finish, exchange, &failure),
         };
         if exchange.is_early && !(rule.takes_early_data && exchange.method.is_safe()) {
@@ -109,7 +113,7 @@ impl Proxy {
         }
         if let Some(web) = &rule.grpc_web {
             if let Some(answer) = grpc_web::preflight(web, &exchange) {
-                (finish.origin, finish.reason) = (Origin::Gateway, None);
+                finish.answer_itself();
                 exchange.response = Some(answer);
                 finish.exchange = Some(exchange);
                 return into_response(finish, Body::Empty);
@@ -130,10 +134,25 @@ impl Proxy {
             }
             Ok(()) => {
                 let body = meter(body, settings, &mut finish);
-                let forwarding = self.forward(rule, body, connection, interim, &mut finish);
-                match deadline {
-                    None => forwarding.await,
-                    Some(deadline) => Box::pin(deadline.hold(forwarding)).await,
+                match &rule.action {
+                    Action::Forward(cluster) => {
+                        let cluster = *cluster;
+                        let forwarding = self.forward(rule, cluster, body, connection, interim, &mut finish);
+                        let answered = match deadline {
+                            None => forwarding.await,
+                            Some(deadline) => Box::pin(deadline.hold(forwarding)).await,
+                        };
+                        finish.exchange.as_mut().expect(LENT).restore();
+                        answered
+                    }
+                    Action::Redirect(redirect) => {
+                        finish.answer_itself();
+                        act::redirect(redirect, finish.exchange.as_mut().expect(LENT))
+                    }
+                    Action::Reply(reply) => {
+                        finish.answer_itself();
+                        Ok(act::reply(reply, finish.exchange.as_mut().expect(LENT)))
+                    }
                 }
             }
             Err(end) => {
@@ -161,6 +180,7 @@ impl Proxy {
     async fn forward(
         &self,
         rule: &Rule,
+        cluster: usize,
         body: Body,
         connection: &Connection,
         interim: &Interim,
@@ -177,8 +197,8 @@ impl Proxy {
             interim,
             metrics: &self.worker.metrics,
         };
-        let cluster = &view.snapshot.clusters[rule.cluster];
-        finish.cluster = Some(rule.cluster);
+        finish.cluster = Some(cluster);
+        let cluster = &view.snapshot.clusters[cluster];
         if let Some(quota) = &rule.most_requests {
             finish.attempts.share = quota.take();
             if finish.attempts.share.is_none() {
@@ -187,7 +207,10 @@ impl Proxy {
             }
         }
         let Finish { exchange, attempts, .. } = finish;
-        let exchange = exchange.as_deref().expect(LENT);
+        let exchange = exchange.as_deref_mut().expect(LENT);
+        if let Some(edits) = &rule.edits {
+            act::edit_request(edits, exchange)?;
+        }
         let mut answer = forward.send(cluster, exchange, body, attempts).await?;
         if forward.settings.via {
             answer.0.complete_headers();
@@ -238,20 +261,23 @@ pub(super) fn find_rule<'a>(
     index: usize,
     pattern: &Pattern,
     exchange: &mut Exchange,
-) -> Result<&'a Rule, Failure> {
+) -> Result<(usize, &'a Rule), Failure> {
     let route = &snapshot.routes[index];
     exchange.route = Some(Arc::clone(&route.pattern));
     if route.looks_at_headers() {
         exchange.complete_headers();
     }
-    let rule = route.rule(&exchange.headers, exchange.uri.query()).ok_or_else(no_route)?;
-    if !rule.plugins.is_empty() || snapshot.clusters[rule.cluster].looks_at_parameters() {
+    let index = route.rule(|| subject(exchange)).ok_or_else(no_route)?;
+    let rule = &route.rules[index];
+    let cluster = rule.action.upstream();
+    let is_hashed = cluster.is_some_and(|cluster| snapshot.clusters[cluster].looks_at_parameters());
+    if !rule.plugins.is_empty() || rule.edits.is_some() || cluster.is_none() || is_hashed {
         let path = exchange.uri.path();
         let values = pattern.parameters(path).map(|(name, range)| (name.into(), path[range].to_owned()));
         exchange.parameters = values.collect();
-        exchange.backends = Some(snapshot.clusters[rule.cluster].hosts());
+        exchange.backends = cluster.map(|cluster| snapshot.clusters[cluster].hosts());
     }
-    Ok(rule)
+    Ok((index, rule))
 }
 
 fn no_route() -> Failure {
@@ -332,6 +358,7 @@ fn fail(mut finish: Box<Finish>, mut exchange: Box<Exchange>, failure: &Failure)
 /// Step 8.
 fn into_response(mut finish: Box<Finish>, mut body: Body) -> Response<ResponseBody> {
     let mut head = ResponseHead::default();
+    finish_response(&mut finish, &mut body);
     if let Some(exchange) = &mut finish.exchange {
         head = exchange.response.take().unwrap_or_default();
         tell_of_listener(&mut head, &exchange.client);
@@ -351,6 +378,29 @@ fn into_response(mut finish: Box<Finish>, mut body: Body) -> Response<ResponseBo
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
+}
+
+/// What the document has to say of a response, whoever made it, behind all others: a page instead of an error, and edits.
+fn finish_response(finish: &mut Finish, body: &mut Body) {
+    let Finish { view, route, rule, exchange: Some(exchange), attempts, origin, reason, .. } = finish else {
+        return;
+    };
+    let edits = view.snapshot.rule(*route, *rule).and_then(|rule| rule.edits.as_deref());
+    let everywhere = view.snapshot.settings.error_pages.as_deref();
+    let backend = attempts.backend.as_ref();
+    let is_backends = *origin == Origin::Backend;
+    // A plugin's answer is no error, whatever its status.
+    if is_backends || reason.is_some() {
+        let own = edits.and_then(|edits| edits.error_pages.as_ref());
+        for pages in own.into_iter().chain(everywhere) {
+            if act::replace_error(pages, exchange, body, is_backends, backend) {
+                break;
+            }
+        }
+    }
+    if let Some(edits) = edits {
+        act::edit_response(edits, exchange, backend);
+    }
 }
 
 /// Tells the client to come back over https only, and that HTTP/3 is spoken, where the document says so. In the clear that would be no use (RFC

@@ -45,6 +45,7 @@ fn begin(mut head: request::Parts, connection: &Connection) -> Box<Exchange> {
     };
     Box::new(Exchange {
         method: head.method,
+        asked: None,
         uri: head.uri,
         headers: head.headers,
         forwarded: None,

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-
 use super::{GrpcWeb, RetryPolicy};
+use crate::action::{Action, Edits, ErrorPages};
 use crate::base::network::IpNetwork;
 use crate::message::http1::HeadLimits;
 use crate::message::tls::CertificateNames;
 use crate::observe::access_log::Sink;
 use crate::plugin::{Attachment, Link};
-use crate::route::Table;
+use crate::route::{Condition, Subject, Table};
 use crate::upstream::connect::Patience;
 use crate::upstream::{Cluster, Quota};
 
@@ -59,10 +58,12 @@ pub struct Route {
 /// What to do with a request.
 #[derive(Debug)]
 pub struct Rule {
-    /// Which requests it is for.
-    pub conditions: Conditions,
-    /// Where they go: an index into [`Snapshot::clusters`].
-    pub cluster: usize,
+    /// Which requests it is for: those for which all of these hold.
+    pub conditions: Vec<Condition>,
+    /// What answers them. Clusters are indexes into [`Snapshot::clusters`].
+    pub action: Action,
+    /// What is changed of them and of their responses; mostly nothing.
+    pub edits: Option<Box<Edits>>,
     /// Links to [`Snapshot::attachments`].
     pub plugins: Vec<Link>,
     /// Protocols that its requests may change to, in lower case.
@@ -77,15 +78,6 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
     /// How many requests it may have at one time, and how many it has.
     pub most_requests: Option<Arc<Quota>>,
-}
-
-/// What a request must have beside a matching pattern. All of them.
-#[derive(Debug, Default)]
-pub struct Conditions {
-    /// Fields with exactly this value among theirs.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Query parameters with exactly this value, percent-decoded.
-    pub query: Vec<(String, String)>,
 }
 
 /// What holds for every request.
@@ -107,6 +99,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNetwork>,
     /// Whether `via` is added.
     pub via: bool,
+    /// What clients see instead of errors, where no rule says otherwise.
+    pub error_pages: Option<Arc<ErrorPages>>,
 }
 
 /// What a client may do on an HTTP/2 connection (RFC 9113, section 6.5.2).
@@ -146,6 +140,11 @@ pub struct RuleTimeouts {
 }
 
 impl Snapshot {
+    /// A rule by its place and that of its route.
+    pub fn rule(&self, route: Option<usize>, rule: Option<usize>) -> Option<&Rule> {
+        Some(&self.routes[route?].rules[rule?])
+    }
+
     /// The cluster of that name.
     pub fn cluster(&self, name: &str) -> Option<&Arc<Cluster>> {
         self.clusters.iter().find(|cluster| cluster.name() == name)
@@ -160,36 +159,23 @@ impl Snapshot {
 impl Route {
     /// Whether a rule asks for a field.
     pub fn looks_at_headers(&self) -> bool {
-        self.rules.iter().any(|rule| !rule.conditions.headers.is_empty())
+        self.rules.iter().flat_map(|rule| &rule.conditions).any(Condition::looks_at_headers)
     }
 
-    /// The first rule that is for this request.
-    pub fn rule(&self, headers: &HeaderMap, query: Option<&str>) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.conditions.hold(headers, query))
-    }
-}
-
-impl Conditions {
-    fn hold(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
-        self.headers.iter().all(|header| has_header(headers, header))
-            && self.query.iter().all(|parameter| has_parameter(query, parameter))
-    }
-
-    /// What they ask for and a request has not, for people.
-    pub(super) fn missing(&self, headers: &HeaderMap, query: Option<&str>) -> Vec<String> {
-        let fields = self.headers.iter().filter(|header| !has_header(headers, header));
-        let fields =
-            fields.map(|(name, value)| format!("header `{name}: {}`", value.to_str().unwrap_or("...")));
-        let parameters = self.query.iter().filter(|parameter| !has_parameter(query, parameter));
-        fields.chain(parameters.map(|(name, value)| format!("query `{name}={value}`"))).collect()
+    /// The place of the first rule that is for this request. Most rules are for all, and need not look.
+    pub fn rule<'s>(&self, subject: impl Fn() -> Subject<'s>) -> Option<usize> {
+        let holds = |rule: &Rule| {
+            let subject = subject();
+            rule.conditions.iter().all(|condition| condition.holds(&subject))
+        };
+        self.rules.iter().position(|rule| rule.conditions.is_empty() || holds(rule))
     }
 }
 
-fn has_header(headers: &HeaderMap, (name, value): &(HeaderName, HeaderValue)) -> bool {
-    headers.get_all(name).iter().any(|candidate| candidate == value)
-}
-
-fn has_parameter(query: Option<&str>, (name, value): &(String, String)) -> bool {
-    let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    parameters.any(|(key, candidate)| key == *name && candidate == *value)
+impl Rule {
+    /// What it asks for and a request has not, for people.
+    pub(super) fn missing(&self, subject: &Subject<'_>) -> Vec<String> {
+        let missing = self.conditions.iter().filter(|condition| !condition.holds(subject));
+        missing.map(ToString::to_string).collect()
+    }
 }

@@ -128,7 +128,8 @@ pub fn files(checked: &Checked) -> impl Iterator<Item = PathBuf> {
     let tls = checked.listeners.iter().filter_map(|listener| listener.tls.as_ref()).chain(&checked.admin.tls);
     let to_backends = checked.upstreams.iter().filter_map(|upstream| upstream.dial.tls.as_ref());
     let to_backends = to_backends.flat_map(|tls| tls.files().map(|(path, _)| path.clone()));
-    plugins.chain(key_sets).chain(tls.flat_map(tls_files)).chain(to_backends)
+    let replies = checked.reply_files.iter().cloned();
+    plugins.chain(key_sets).chain(replies).chain(tls.flat_map(tls_files)).chain(to_backends)
 }
 
 fn tls_files(tls: &Tls) -> impl Iterator<Item = PathBuf> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Ready, Reloader, Served};
+use crate::action::Action;
 use crate::config::{Attachment, Checked, Diagnostic, Differences, Rule};
 use crate::listener::ListenerSpec;
 use crate::proxy::Snapshot;
@@ -119,12 +120,22 @@ fn are_same(one: &Checked, rule: &Rule, other: &Checked, other_rule: &Rule) -> b
         ..attachment.clone()
     };
     let attachments = |rule: &Rule| rule.attachments.iter().map(anywhere).collect::<Vec<_>>();
-    one.upstreams[rule.upstream].name == other.upstreams[other_rule.upstream].name
+    are_same_actions((one, &rule.action), (other, &other_rule.action))
+        && rule.edits == other_rule.edits
         && attachments(rule) == attachments(other_rule)
         && rule.matches == other_rule.matches
         && rule.upgrades == other_rule.upgrades
         && rule.grpc_web == other_rule.grpc_web
         && rule.takes_early_data == other_rule.takes_early_data
+}
+
+fn are_same_actions((one, action): (&Checked, &Action), (other, other_action): (&Checked, &Action)) -> bool {
+    match (action, other_action) {
+        (Action::Forward(upstream), Action::Forward(other_upstream)) => {
+            one.upstreams[*upstream].name == other.upstreams[*other_upstream].name
+        }
+        (action, other_action) => action == other_action,
+    }
 }
 
 fn clusters(snapshot: &Snapshot) -> BTreeMap<&str, &Arc<crate::upstream::Cluster>> {

@@ -4,6 +4,7 @@
 //! literals by the address that they denote. A port is never part of the comparison.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::Ipv6Addr;
 
 /// The longest name that DNS can carry, in its text form (RFC 1035 section 2.3.4). No pattern is longer, so the table
@@ -25,8 +26,18 @@ pub enum HostPattern {
 }
 
 impl HostPattern {
+    /// Whether a host without a port matches, in any case.
+    pub fn matches(&self, host: &str) -> bool {
+        let host = canonical(host);
+        match self {
+            HostPattern::Exact(wanted) => **wanted == *host,
+            HostPattern::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(&**suffix),
+            HostPattern::Any => true,
+        }
+    }
+
     /// Reads the part of a pattern before its path. Nothing at all is every host.
-    pub(super) fn parse(text: &str) -> Result<HostPattern, HostError> {
+    pub fn parse(text: &str) -> Result<HostPattern, HostError> {
         if text.is_empty() {
             return Ok(HostPattern::Any);
         }
@@ -38,6 +49,17 @@ impl HostPattern {
             return Ok(HostPattern::Exact(bracketed(address).into()));
         }
         parse_name(&canonical(text))
+    }
+}
+
+/// As it is written.
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostPattern::Exact(host) => f.write_str(host),
+            HostPattern::Suffix(suffix) => write!(f, "*{suffix}"),
+            HostPattern::Any => f.write_str("*"),
+        }
     }
 }
 
@@ -140,6 +162,20 @@ mod tests {
         check("[2001:DB8:0:0::1]", "[2001:db8::1]");
         check("[::FFFF:127.0.0.1]", "[::ffff:127.0.0.1]");
         check("[nonsense", "[nonsense");
+    }
+
+    #[test]
+    fn patterns_match_hosts_in_any_spelling() {
+        let check = |pattern: &str, host: &str, expected: bool| {
+            assert_eq!(HostPattern::parse(pattern).unwrap().matches(host), expected, "{pattern} {host}");
+        };
+        check("a.example", "A.Example.", true);
+        check("a.example", "b.a.example", false);
+        check("*.example", "b.a.example", true);
+        check("*.example", "example", false);
+        check("*.example", ".example", false);
+        check("[::1]", "[0:0::1]", true);
+        check("", "", true);
     }
 
     #[test]

@@ -26,7 +26,7 @@
 
 use std::borrow::Cow;
 
-/// Why a path was refused. The client gets 400.
+/// Why a path was refused. A client gets 400 for its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "each is described by its message")]
 pub enum PathError {
@@ -44,6 +44,8 @@ pub enum PathError {
     DisguisedSegment,
     #[error("path climbs above the root")]
     AboveRoot,
+    #[error("path has a dot segment")]
+    DotSegment,
 }
 
 /// Brings the path of a request target, without its query, to its one spelling. Borrowed when nothing changed.
@@ -56,6 +58,19 @@ pub fn normalise(raw: &str) -> Result<Cow<'_, str>, PathError> {
     }
     let path = normalise_segments(raw.strip_prefix('/').ok_or(PathError::NotAbsolute)?)?;
     Ok(if path == raw { Cow::Borrowed(raw) } else { Cow::Owned(path) })
+}
+
+/// The same for a path that the gateway has put together itself. Its parts had no dot segments, so that one which they
+/// make together is refused: `/files` by `/data/` would lead `/files../x` out of `/data`.
+pub fn normalise_rewritten(raw: &str) -> Result<Cow<'_, str>, PathError> {
+    if !is_plain(raw) {
+        for segment in raw.split('/') {
+            if matches!(&*normalise_segment(segment)?, "." | "..") {
+                return Err(PathError::DotSegment);
+            }
+        }
+    }
+    normalise(raw)
 }
 
 /// The path of nearly every request: one pass proves that there is nothing to do.

@@ -6,22 +6,23 @@ use std::path::{Path, PathBuf};
 
 /// Which modules each module may name beside itself. What travels with a request only points forward, nothing of it
 /// knows the document, and the floor knows nobody above it.
-const MAY_NAME: [(&str, &[&str]); 20] = [
+const MAY_NAME: [(&str, &[&str]); 21] = [
     // floor
     ("base", &[]),
     ("message", &["base"]),
     ("observe", &["base", "message"]),
     // data plane
     ("route", &["base"]),
+    ("action", &["base", "route"]),
     ("capability", &["base"]),
     ("plugin", &["base", "message", "observe", "route", "capability"]),
     ("upstream", &["base", "message", "observe"]),
-    ("proxy", &["base", "message", "observe", "route", "plugin", "upstream"]),
+    ("proxy", &["base", "message", "observe", "route", "action", "plugin", "upstream"]),
     ("protocol", &["base", "message", "observe", "proxy"]),
     ("listener", &["base", "message", "observe", "proxy", "protocol"]),
     ("worker", &["base", "observe", "proxy", "upstream", "listener"]),
     // control plane
-    ("config", &["base", "route"]),
+    ("config", &["base", "route", "action"]),
     ("revision", &["base"]),
     (
         "snapshot",
@@ -30,6 +31,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
             "message",
             "observe",
             "route",
+            "action",
             "capability",
             "plugin",
             "upstream",
@@ -42,8 +44,8 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
     (
         "reload",
         &[
-            "base", "message", "observe", "plugin", "upstream", "proxy", "protocol", "listener", "worker",
-            "config", "snapshot", "revision",
+            "base", "message", "observe", "action", "plugin", "upstream", "proxy", "protocol", "listener",
+            "worker", "config", "snapshot", "revision",
         ],
     ),
     (

@@ -136,5 +136,6 @@ fn settings(trusts_peer: bool) -> Settings {
         h2: Http2Limits { streams: 0, stream_window: 0, connection_window: 0, frame_size: 0 },
         trusted_proxies: if trusts_peer { vec![network] } else { Vec::new() },
         via: false,
+        error_pages: None,
     }
 }

@@ -288,7 +288,7 @@ let revisions = [];
 async function showOperators() {
   try {
     const [known, routes] = await Promise.all([ask("/v1/revisions"), ask("/v1/routes")]);
-    const lead = ({ upstream, plugins }) => [...plugins, upstream].join(" → ");
+    const lead = ({ upstream, action, plugins }) => [...plugins, upstream ?? action].join(" → ");
     leads = new Map(routes.map(({ pattern, rules }) => [pattern, rules.map(lead).join("; ")]));
     revisions = known;
     isOperator = true;
@@ -395,15 +395,22 @@ async function explain(event) {
   }
 }
 
-function explanation({ host, path, patterns, rules, plugins, upstream, backends, refused }) {
+function explanation({ host, path, patterns, rules, plugins, action, upstream, backends, refused }) {
   const list = (items) => make("div", {}, ...items.map((item) => make("div", {}, item)));
   const verdict = (chosen, name, text) => (chosen ? badge("good", `${name}: ${text}`) : `${name}: ${text}`);
+  const actions = action ? [
+    action.kind !== "forward" && [action.kind, action.status, action.location].filter(Boolean).join(" "),
+    action.host && `host becomes ${action.host}`,
+    action.path && `path becomes ${action.path}`,
+    ...action.edits.map((edit) => `edits ${edit}`),
+  ].filter(Boolean) : [];
   const rows = [
     ["Host", host && make("code", {}, host)],
     ["Path", path && make("code", {}, path)],
     ["Patterns", patterns.length && list(patterns.map((one) => verdict(one.verdict === "chosen", one.pattern, one.verdict)))],
     ["Rules", rules.length && list(rules.map((one) => verdict(one.verdict === "chosen", `rule ${one.index}`, [one.verdict, ...(one.verdict === "no-match" && one.missing.length ? [`needs ${one.missing.join(", ")}`] : [])].join(", "))))],
     ["Plugins", plugins.length && list(plugins.map((one) => (one.sees ? one.name : `${one.name}: does not see it`)))],
+    ["Action", actions.length && list(actions)],
     ["Upstream", upstream],
     ["Backends", backends.length && list(backends.map((one) => badge(one.healthy ? "good" : "bad", `${one.host}${one.next ? ", has the next turn" : ""}`)))],
     ["Answer", refused && badge("bad", `${refused.status} ${refused.code}: ${refused.message}`)],

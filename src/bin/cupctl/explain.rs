@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cloud_cup::commands;
-use cloud_cup::proxy::{Explanation, question};
+use cloud_cup::proxy::{ActionVerdict, Explanation, question};
 use cloud_cup::reload::SourceError;
 use serde_json::json;
 
@@ -55,6 +55,25 @@ fn refused(file: &Path, error: &SourceError) -> anyhow::Error {
     anyhow::Error::msg(said)
 }
 
+fn say_action(action: &ActionVerdict) {
+    let status = action.status.unwrap_or_default();
+    match (action.kind.as_str(), &action.location) {
+        ("redirect", Some(location)) => say(format_args!("redirect  {status} to {location}")),
+        ("redirect", None) => say(format_args!("redirect  {status}")),
+        ("reply", _) => say(format_args!("reply     {status}, as it stands in the document")),
+        _ => {}
+    }
+    let rewritten = [("host", &action.host), ("path", &action.path)];
+    let rewritten: Vec<_> =
+        rewritten.iter().filter_map(|(what, text)| Some(format!("{what} `{}`", text.as_ref()?))).collect();
+    if !rewritten.is_empty() {
+        say(format_args!("rewrite   {}", rewritten.join(", ")));
+    }
+    for edit in &action.edits {
+        say(format_args!("edit      {edit}"));
+    }
+}
+
 fn say_explanation(told: &Explanation) {
     if told.revision > 0 {
         say(format_args!("revision  {}", told.revision));
@@ -83,6 +102,9 @@ fn say_explanation(told: &Explanation) {
     for plugin in &told.plugins {
         let why = if plugin.sees { "sees it" } else { "does not: its condition does not hold" };
         say(format_args!("plugin    {:<32} {why}", plugin.name));
+    }
+    if let Some(action) = &told.action {
+        say_action(action);
     }
     if let Some(upstream) = &told.upstream {
         say(format_args!("upstream  {upstream}"));

@@ -150,7 +150,12 @@ fn say_routes(routes: &[RouteStatus]) {
                 let conditions = if rule.conditional { "some requests" } else { "all others" };
                 let which = if route.rules.len() > 1 { conditions } else { "" };
                 let pattern = if index == 0 { route.pattern.clone() } else { String::new() };
-                [pattern, which.to_owned(), rule.upstream.clone(), rule.plugins.join(", ")]
+                [
+                    pattern,
+                    which.to_owned(),
+                    rule.upstream.clone().unwrap_or_else(|| rule.action.clone()),
+                    rule.plugins.join(", "),
+                ]
             })
         })
         .collect();

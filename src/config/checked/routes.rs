@@ -1,9 +1,10 @@
 //! Where requests go.
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
 use super::{Attachment, Retry, RuleTimeouts};
-use crate::route::Pattern;
+use crate::action::{Action, Edits};
+use crate::route::{Condition, Pattern};
 
 /// A pattern and what happens to the requests that it gets.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,10 +20,12 @@ pub struct Route {
 /// What happens to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// Which requests of the route it is for.
-    pub matches: Conditions,
-    /// Index in [`Checked::upstreams`](super::Checked::upstreams).
-    pub upstream: usize,
+    /// Which requests of the route it is for: those for which all of these hold.
+    pub matches: Vec<Condition>,
+    /// What answers it.
+    pub action: Action,
+    /// What is changed of it and of its response; none is nothing.
+    pub edits: Option<Box<Edits>>,
     /// Protocols that may be changed to, in lower case.
     pub upgrades: Vec<String>,
     /// Whether gRPC-Web is translated, and for whom.
@@ -44,20 +47,4 @@ pub struct Rule {
 pub struct GrpcWeb {
     /// Whose pages may call; `*` is anybody's.
     pub origins: Vec<HeaderValue>,
-}
-
-/// What a request must have, all of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Conditions {
-    /// Fields with exactly these values.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Decoded.
-    pub query: Vec<(String, String)>,
-}
-
-impl Conditions {
-    /// Whether every request meets them.
-    pub fn is_empty(&self) -> bool {
-        self.headers.is_empty() && self.query.is_empty()
-    }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{DurationText, SizeText};
+use super::{DurationText, SizeText, ValueMatch};
 
 /// A WebAssembly component that sees requests and responses. What is set here holds wherever a route attaches the plugin
 /// and does not say otherwise.
@@ -166,12 +166,17 @@ pub(in crate::config) struct When {
     /// The path matches one of these patterns: `/login`, `/users/{id}`, `/static/*`.
     #[schemars(length(min = 1))]
     pub paths: Option<Vec<Option<String>>>,
-    /// The request has these header fields with exactly these values; `*` is any value.
-    pub headers: Option<BTreeMap<String, Option<String>>>,
-    /// The request has these query parameters with exactly these values, decoded; `*` is any value.
-    pub query: Option<BTreeMap<String, Option<String>>>,
-    /// A plugin before this one has set these attributes to exactly these values; `*` is any value.
-    pub attributes: Option<BTreeMap<String, Option<String>>>,
+    /// The host is one of these: `api.example.com`, `*.example.com`.
+    #[schemars(length(min = 1))]
+    pub hosts: Option<Vec<Option<String>>>,
+    /// Header fields by name. A text is an exact value, `*` any.
+    pub headers: Option<BTreeMap<String, Option<ValueMatch>>>,
+    /// Query parameters by name, decoded. A text is an exact value, `*` any.
+    pub query: Option<BTreeMap<String, Option<ValueMatch>>>,
+    /// Cookies by name, as they were sent. A text is an exact value, `*` any.
+    pub cookies: Option<BTreeMap<String, Option<ValueMatch>>>,
+    /// Attributes that a plugin before this one has set, by name. A text is an exact value, `*` any.
+    pub attributes: Option<BTreeMap<String, Option<ValueMatch>>>,
 }
 
 /// What a plugin may take.

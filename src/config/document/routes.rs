@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Attachment, Backend, Retry, RuleTimeouts, Strategy};
+use super::{
+    Attachment, Backend, Edits, ErrorPages, HeaderEdits, Redirect, Reply, Retry, Rewrite, RuleTimeouts,
+    Strategy,
+};
 
 /// One rule, or a list of rules of which the first that matches the request counts. Only the last may be without
 /// `match`.
@@ -13,11 +16,11 @@ use super::{Attachment, Backend, Retry, RuleTimeouts, Strategy};
 #[serde(untagged)]
 pub(in crate::config) enum Route {
     Rules(#[schemars(length(min = 1))] Vec<Option<Rule>>),
-    Rule(Rule),
+    Rule(Box<Rule>),
 }
 
-/// What happens to a request: the plugins that see it, and the backends of which one gets it. Either `backends` or
-/// `upstream` is needed.
+/// What happens to a request: the plugins that see it, and the backends of which one gets it. One of `backends`,
+/// `upstream`, `redirect` and `reply` is needed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Rule {
@@ -29,6 +32,18 @@ pub(in crate::config) struct Rule {
     pub backends: Option<Vec<Option<Backend>>>,
     /// The name of one of `upstreams`.
     pub upstream: Option<String>,
+    /// Sends clients elsewhere.
+    pub redirect: Option<Redirect>,
+    /// An answer that stands here.
+    pub reply: Option<Reply>,
+    /// Asks backends for another path or under another host.
+    pub rewrite: Option<Rewrite>,
+    /// Edits of the query that backends get.
+    pub query: Option<Edits>,
+    /// Edits of header fields.
+    pub headers: Option<HeaderEdits>,
+    /// What clients see instead of errors, before the `error_pages` of `http`.
+    pub error_pages: Option<ErrorPages>,
     /// How one of `backends` is chosen. Default: the `strategy` of `http`.
     pub strategy: Option<Strategy>,
     /// The protocols that a request may change its connection to (`Upgrade`, and extended CONNECT in HTTP/2 and HTTP/3).
@@ -68,8 +83,42 @@ pub(in crate::config) struct GrpcWeb {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Match {
-    /// Header fields and their exact values.
-    pub headers: Option<BTreeMap<String, Option<String>>>,
-    /// Query parameters and their exact values, decoded.
-    pub query: Option<BTreeMap<String, Option<String>>>,
+    /// Its method is one of these.
+    #[schemars(length(min = 1))]
+    pub methods: Option<Vec<Option<String>>>,
+    /// Its host is one of these: `api.example.com`, `*.example.com`.
+    #[schemars(length(min = 1))]
+    pub hosts: Option<Vec<Option<String>>>,
+    /// Header fields by name. A text is an exact value.
+    pub headers: Option<BTreeMap<String, Option<ValueMatch>>>,
+    /// Query parameters by name, decoded. A text is an exact value.
+    pub query: Option<BTreeMap<String, Option<ValueMatch>>>,
+    /// Cookies by name, as they were sent. A text is an exact value.
+    pub cookies: Option<BTreeMap<String, Option<ValueMatch>>>,
+}
+
+/// What a value has to be: exactly this text, or something else of it. Of several values of one name, one is enough.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::config) enum ValueMatch {
+    Exact(String),
+    Form(Box<ValueForm>),
+}
+
+/// What a value has to be. Exactly one of the fields is given.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ValueForm {
+    /// Exactly this text.
+    pub exact: Option<String>,
+    /// It begins with this text.
+    #[schemars(length(min = 1))]
+    pub prefix: Option<String>,
+    /// It matches this regular expression as a whole, as those of RE2: without look-around and backreferences.
+    #[schemars(length(min = 1))]
+    pub regex: Option<String>,
+    /// `true`: there is a value, whatever it is. `false`: there is none.
+    pub present: Option<bool>,
+    /// This does not hold, be it that there is no value.
+    pub not: Option<ValueMatch>,
 }

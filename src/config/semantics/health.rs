@@ -7,7 +7,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue};
 
 use super::written::{self, Upstream};
-use super::{amounts, conditions};
+use super::{amounts, values};
 use crate::config::checked::{
     FailurePercentage, HealthCheck, HealthCheckKind, HttpCheck, OutlierDetection, SuccessRate,
     UpstreamProtocol,
@@ -121,8 +121,8 @@ fn headers(
     let mut headers = Vec::new();
     for (text, value) in written.headers.iter().flatten() {
         let at = at.field(text);
-        let name = conditions::header_name(&at, text, report);
-        let value = value.as_ref().and_then(|value| conditions::header_value(&at, value, report));
+        let name = values::header_name(&at, text, report);
+        let value = value.as_ref().and_then(|value| values::header_value(&at, value, report));
         headers.extend(name.zip(value));
     }
     headers

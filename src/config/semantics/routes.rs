@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 
+use super::actions::{self, Around, Files};
 use super::plugins::Plugins;
 use super::upstreams::Upstreams;
 use super::written::{self, Document};
 use super::{conditions, retry};
+use crate::action::Action;
 use crate::config::checked::{GrpcWeb, Route, Rule};
 use crate::config::diagnostic::{Part, Problem};
 use crate::config::path::Path;
@@ -25,6 +27,7 @@ const WEBSOCKET: &str = "websocket";
 pub(super) struct Routes<'a, 'e> {
     pub upstreams: &'a mut Upstreams,
     pub plugins: &'a mut Plugins<'e>,
+    pub files: &'a mut Files<'e>,
     pub report: &'a mut Report,
 }
 
@@ -49,35 +52,55 @@ impl Routes<'_, '_> {
             return None;
         }
         let pattern = pattern(at, text, self.report);
+        let around = &Around::new(pattern.as_ref());
         let rules = match written? {
-            written::Route::Rule(rule) => Vec::from_iter(self.rule(at, rule, upstream_name(text, 0))),
-            written::Route::Rules(rules) => self.rules(at, text, rules),
+            written::Route::Rule(rule) => Vec::from_iter(self.rule(at, rule, around, upstream_name(text, 0))),
+            written::Route::Rules(rules) => self.rules(at, text, rules, around),
         };
         Some(Route { pattern: pattern?, text: text.to_owned(), rules })
     }
 
-    fn rules(&mut self, at: &Path<'_>, text: &str, written: &[Option<written::Rule>]) -> Vec<Rule> {
+    fn rules(
+        &mut self,
+        at: &Path<'_>,
+        text: &str,
+        written: &[Option<written::Rule>],
+        around: &Around<'_>,
+    ) -> Vec<Rule> {
         report_unreachable(at, written, self.report);
         let rules = written.iter().enumerate();
         rules
             .filter_map(|(index, rule)| {
-                self.rule(&at.item(index), rule.as_ref()?, upstream_name(text, index))
+                self.rule(&at.item(index), rule.as_ref()?, around, upstream_name(text, index))
             })
             .collect()
     }
 
-    fn rule(&mut self, at: &Path<'_>, written: &written::Rule, upstream_name: String) -> Option<Rule> {
+    fn rule(
+        &mut self,
+        at: &Path<'_>,
+        written: &written::Rule,
+        around: &Around<'_>,
+        upstream_name: String,
+    ) -> Option<Rule> {
         let matches = conditions::check(at, written, self.report);
-        let upstream = self.upstream(at, written, upstream_name);
+        let action = self.action(at, written, around, upstream_name);
+        let edits = actions::edits(at, written, around, self.files, self.report);
         let own = written.plugins.as_deref().unwrap_or_default();
         let attachments = self.plugins.attach_to_rule(&at.field("plugins"), own, self.report);
-        let upgrades = self.upgrades(&at.field("upgrades"), written.upgrades.as_deref());
+        let upgrades = match &action {
+            Some(Action::Redirect(_) | Action::Reply(_)) => Vec::new(),
+            Some(Action::Forward(_)) | None => {
+                self.upgrades(&at.field("upgrades"), written.upgrades.as_deref())
+            }
+        };
         let grpc_web = written.grpc_web.as_ref().map(|web| self.grpc_web(&at.field("grpc_web"), web));
         let retry =
             written.retry.as_ref().map(|written| retry::retry(&at.field("retry"), written, self.report));
         Some(Rule {
             matches,
-            upstream: upstream?,
+            action: action?,
+            edits,
             upgrades,
             grpc_web,
             takes_early_data: written.early_data.unwrap_or_default(),
@@ -117,33 +140,6 @@ impl Routes<'_, '_> {
             }
         }
         upgrades
-    }
-
-    fn upstream(&mut self, at: &Path<'_>, written: &written::Rule, own_name: String) -> Option<usize> {
-        match (&written.backends, &written.upstream) {
-            (Some(backends), None) => {
-                Some(self.upstreams.add(at, own_name, backends, written.strategy, self.report))
-            }
-            (None, Some(name)) => {
-                if written.strategy.is_some() {
-                    let problem =
-                        Problem::error(at.field("strategy").pointer(), "`strategy` beside `upstream`");
-                    self.report.add(problem.part(Part::Name).hint("give it to the upstream"));
-                }
-                self.upstreams.find(&at.field("upstream"), name, self.report)
-            }
-            (Some(_), Some(_)) => {
-                let problem = Problem::error(at.field("upstream").pointer(), "`upstream` beside `backends`");
-                self.report.add(problem.part(Part::Name).hint("a rule has one of them"));
-                None
-            }
-            (None, None) => {
-                if !["backends", "upstream"].iter().any(|field| self.report.has_lost(at, field)) {
-                    self.report.error(at, "expected `backends` or `upstream`, found neither");
-                }
-                None
-            }
-        }
     }
 }
 

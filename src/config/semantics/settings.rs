@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::actions::{self, Around, Files};
 use super::written::{self, Document, DurationText, SizeText};
 use super::{Environment, amounts, names};
 use crate::base::network::{IpNetwork, IpNetworkError};
@@ -28,7 +29,9 @@ pub(super) fn workers(document: &Document) -> Option<NonZeroUsize> {
     usize::try_from(document.workers?).ok().and_then(NonZeroUsize::new)
 }
 
-pub(super) fn http(document: &Document, report: &mut Report) -> HttpSettings {
+pub(super) fn http(document: &Document, files: &mut Files<'_>, report: &mut Report) -> HttpSettings {
+    let error_pages = document.http.as_ref().and_then(|http| http.error_pages.as_ref());
+    let at_http = Path::ROOT.field("http");
     HttpSettings {
         timeouts: document
             .timeouts
@@ -37,6 +40,10 @@ pub(super) fn http(document: &Document, report: &mut Report) -> HttpSettings {
         limits: document.limits.as_ref().map_or_else(Limits::default, |written| limits(written, report)),
         trusted_proxies: trusted_proxies(document, report),
         via: document.via.unwrap_or(false),
+        error_pages: error_pages.map(|written| {
+            let around = Around::new(None);
+            actions::error_pages(&at_http.field("error_pages"), written, &around, files, report)
+        }),
     }
 }
 

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::{FULL, check_in, folder, schema, show};
 
+mod actions;
+
 struct Case {
     /// The field, with the definition of the schema that has it.
     field: &'static str,
@@ -45,7 +47,7 @@ fn every_field_has_a_case() {
 }
 
 fn all() -> impl Iterator<Item = &'static Case> {
-    CASES.iter().chain(&balancing::CASES).chain(&retry::CASES)
+    CASES.iter().chain(&actions::CASES).chain(&balancing::CASES).chain(&retry::CASES)
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = &str> {
@@ -71,7 +73,7 @@ const fn case(
 }
 
 #[rustfmt::skip]
-const CASES: [Case; 146] = [
+const CASES: [Case; 156] = [
     case("$schema", "/$schema", r#""x""#, "1",
         "expected a string, found `1`"),
     case("root", "/root", r#""[::1]:0""#, r#""127.0.0.1""#,
@@ -270,10 +272,26 @@ const CASES: [Case; 146] = [
         "expected `true` or `false`, found `1`"),
     case("Rule.plugins", "/routes/~1/plugins", "[]", r#"["header"]"#,
         "unknown plugin `header`"),
+    case("Match.methods", "/routes/~1game~1*/0/match/methods", r#"["PURGE"]"#, r#"["G T"]"#,
+        "expected a method like `GET`, found `G T`"),
+    case("Match.hosts", "/routes/~1game~1*/0/match/hosts", r#"["[::1]", "localhost"]"#, r#"["*"]"#,
+        "expected a host like `api.example.com` or `*.example.com`, found `*`"),
     case("Match.headers", "/routes/~1game~1*/0/match/headers", r#"{"a": "b c"}"#, r#"{"a b": "c"}"#,
         "expected the name of a header, found `a b`"),
     case("Match.query", "/routes/~1game~1*/0/match/query", r#"{"a b": "c"}"#, r#"{"a b": 1}"#,
-        "expected a string, found `1`"),
+        "expected a string or an object, found `1`"),
+    case("Match.cookies", "/routes/~1game~1*/0/match/cookies", r#"{"a": "\"b\""}"#, r#"{"a": "b; c"}"#,
+        "expected the value of a cookie, without `;`, control characters and white space around it, found `b; c`"),
+    case("ValueForm.exact", "/routes/~1game~1*/0/match/headers/x-kind/exact", r#""""#, r#"" a""#,
+        "expected a header value without control characters and white space around it, found ` a`"),
+    case("ValueForm.prefix", "/routes/~1game~1*/0/match/query/from/prefix", r#""a""#, r#""""#,
+        "expected a string that is not empty, found an empty string"),
+    case("ValueForm.regex", "/routes/~1game~1*/0/match/query/id/regex", r#""a|b""#, r#""a(""#,
+        "expected a regular expression, found `a(`"),
+    case("ValueForm.present", "/routes/~1game~1*/0/match/query/old/present", "true", r#""yes""#,
+        "expected `true` or `false`, found the string `yes`"),
+    case("ValueForm.not", "/routes/~1game~1*/0/match/query/to/not", r#"{"not": {"regex": "a"}}"#, "{}",
+        "expected `exact`, `prefix`, `regex`, `present` or `not`, found none"),
     case("AttachmentSettings.use", "/routes/~1game~1*/0/plugins/1/use", r#""headers""#, r#""rate-limits""#,
         "unknown plugin `rate-limits`"),
     case("AttachmentSettings.config", "/routes/~1game~1*/0/plugins/1/config", "null", r#"{"a": ["$file:none"]}"#,
@@ -358,10 +376,14 @@ const CASES: [Case; 146] = [
         "expected at least one item, found an empty array"),
     case("When.paths", "/routes/~1game~1*/0/plugins/1/when/paths", r#"["/a/*"]"#, r#"["GET /a/*"]"#,
         "expected a path without methods and host, like `/users/*`, found `GET /a/*`"),
+    case("When.hosts", "/routes/~1game~1*/0/plugins/1/when/hosts", r#"["a.b"]"#, r#"["a:80"]"#,
+        "expected a host like `api.example.com` or `*.example.com`, found `a:80`"),
+    case("When.cookies", "/routes/~1game~1*/0/plugins/1/when/cookies", r#"{"a": {"present": true}}"#, r#"{"a b": "c"}"#,
+        "expected the name of a cookie, found `a b`"),
     case("When.headers", "/routes/~1game~1*/0/plugins/1/when/headers", r#"{"a": "*"}"#, r#"{"a b": "c"}"#,
         "expected the name of a header, found `a b`"),
     case("When.query", "/routes/~1game~1*/0/plugins/1/when/query", r#"{"a": ""}"#, r#"{"a": 1}"#,
-        "expected a string, found `1`"),
+        "expected a string or an object, found `1`"),
     case("When.attributes", "/routes/~1game~1*/0/plugins/1/when/attributes", r#"{"a": ""}"#, r#"{"a": 1}"#,
-        "expected a string, found `1`"),
+        "expected a string or an object, found `1`"),
 ];

@@ -115,3 +115,26 @@ async fn a_document_is_asked_as_a_gateway_is() {
     let wrong = run(cupctl(["--socket", &socket, "explain", "G T", "any.example"])).await;
     assert_eq!((wrong.code, wrong.stderr.as_str()), (2, "error: `G T` is no method\n"));
 }
+
+#[tokio::test]
+async fn people_are_told_what_a_rule_makes_of_a_request() {
+    let file = format!("{}/examples/editing.json", env!("CARGO_MANIFEST_DIR"));
+    let told = async |url: &str, fields: &[&str]| {
+        let fields = fields.iter().flat_map(|field| ["-H", *field]);
+        let question = ["explain", "GET", url, "--file", &file].into_iter().chain(fields);
+        let answer = run(cupctl(question)).await;
+        assert_eq!(answer.code, 0, "{answer:?}");
+        answer.stdout
+    };
+    let has = |text: &str, line: &str| assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    let moved = told("http://a.example/store/7?x=1", &[]).await;
+    has(&moved, "redirect  301 to http://a.example/shop/7?x=1");
+    let bot = told("http://a.example/shop/7", &["user-agent: a Bot"]).await;
+    has(&bot, "reply     503, as it stands in the document");
+    let shop = told("http://a.example/shop/7", &[]).await;
+    has(&shop, "rewrite   host `shop.internal`, path `/7`");
+    has(&shop, "edit      query `debug`, `client`");
+    has(&shop, "edit      request headers `cookie`, `x-request-path`, `x-shop-user`");
+    has(&shop, "edit      response headers `server`, `x-powered-by`, `x-served-by`");
+    has(&shop, "edit      error pages `502`");
+}
