@@ -3,6 +3,7 @@
 //! Everything here runs on one worker. A request holds one [`View`] from its match to its last byte, and nothing on its
 //! way takes a lock that another worker can hold.
 
+mod compress;
 mod connection;
 mod explain;
 mod failure;
@@ -16,6 +17,7 @@ mod snapshot;
 mod tunnel;
 mod view;
 
+pub use compress::Compress;
 pub use connection::{Connection, Interim};
 pub use explain::{Explanation, explain, question};
 pub use failure::{Failure, Reason};

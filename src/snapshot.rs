@@ -6,6 +6,7 @@
 
 mod balancing;
 mod clusters;
+mod compress;
 mod files;
 mod key_sets;
 mod listeners;
@@ -102,6 +103,7 @@ fn live_rule(rule: &config::Rule, plugins: &[Link]) -> Rule {
         upgrades: rule.upgrades.clone(),
         grpc_web: rule.grpc_web.as_ref().map(|web| Arc::new(GrpcWeb { origins: web.origins.clone() })),
         takes_early_data: rule.takes_early_data,
+        compress: rule.compress.as_ref().map(|written| Arc::new(compress::live(written))),
     }
 }
 

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Number;
 
 mod balancing;
+mod compress;
 mod health;
 mod key_sets;
 mod listeners;
@@ -21,6 +22,8 @@ mod upstreams;
 
 pub(super) use balancing::{Affinity, HashKey, UpstreamLimits};
 pub use balancing::{SameSite, Strategy};
+pub use compress::Coding;
+pub(super) use compress::{Compress, Level, Levels};
 pub use health::{AssumedHealth, HealthCheckType};
 pub(super) use health::{HealthCheck, OutlierDetection};
 pub use key_sets::Algorithm;
@@ -140,6 +143,8 @@ pub(super) struct Http {
     /// Plugins that see the requests of every route, before the route's own. A route switches one off by attaching it with
     /// `"enabled": false`.
     pub plugins: Option<Vec<Option<Attachment>>>,
+    /// Compresses the responses of all rules; a rule switches it off by `"compress": {"enabled": false}`. Default: none.
+    pub compress: Option<Compress>,
 }
 
 /// How long to wait.

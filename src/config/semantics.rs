@@ -11,6 +11,7 @@ use super::report::Report;
 
 mod amounts;
 mod balancing;
+mod compress;
 mod conditions;
 mod dial;
 mod health;
@@ -37,7 +38,9 @@ pub(super) fn check(
     let mut upstreams = Upstreams::named(document, environment, report);
     let mut plugins = Plugins::defined(document, environment, report);
     plugins.attach_everywhere(document, report);
-    let routes = Routes { upstreams: &mut upstreams, plugins: &mut plugins, report }.check(document);
+    let compress = compress::Everywhere::check(document, report);
+    let routes =
+        Routes { upstreams: &mut upstreams, plugins: &mut plugins, compress, report }.check(document);
     let (listeners, admin_listen) = listeners::check(document, environment, report);
     let admin_socket = document.admin.as_ref().and_then(|admin| admin.socket.as_ref());
     Checked {

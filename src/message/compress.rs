@@ -42,6 +42,15 @@ pub struct Settings {
     pub minimum_size: u64,
 }
 
+/// How much time is spent on each coding, as it numbers that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named as the codings are")]
+pub struct Levels {
+    pub gzip: u32,
+    pub brotli: u32,
+    pub zstd: u32,
+}
+
 /// What becomes of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -60,6 +69,17 @@ impl Coding {
             Self::Gzip => "gzip",
             Self::Brotli => "br",
             Self::Zstd => "zstd",
+        }
+    }
+}
+
+impl Levels {
+    /// That of a coding.
+    pub fn of(self, coding: Coding) -> u32 {
+        match coding {
+            Coding::Gzip => self.gzip,
+            Coding::Brotli => self.brotli,
+            Coding::Zstd => self.zstd,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::GrpcWeb;
+use super::{Compress, GrpcWeb};
 use crate::base::network::IpNetwork;
 use crate::message::http1::HeadLimits;
 use crate::message::tls::CertificateNames;
@@ -70,6 +70,8 @@ pub struct Rule {
     pub grpc_web: Option<Arc<GrpcWeb>>,
     /// Whether safe requests are served in early data.
     pub takes_early_data: bool,
+    /// How responses are compressed; none leaves them as they are.
+    pub compress: Option<Arc<Compress>>,
 }
 
 /// What a request must have beside a matching pattern. All of them.

@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 
-use super::Attachment;
+use super::{Attachment, Compress};
 use crate::route::Pattern;
 
 /// A pattern and what happens to the requests that it gets.
@@ -29,6 +29,8 @@ pub struct Rule {
     pub grpc_web: Option<GrpcWeb>,
     /// Whether safe requests are served in early data.
     pub takes_early_data: bool,
+    /// How responses are compressed; none leaves them as they are.
+    pub compress: Option<Compress>,
     /// In the order of the document.
     pub attachments: Vec<Attachment>,
 }

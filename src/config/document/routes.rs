@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Attachment, Backend, Strategy};
+use super::{Attachment, Backend, Compress, Strategy};
 
 /// One rule, or a list of rules of which the first that matches the request counts. Only the last may be without
 /// `match`.
@@ -43,6 +43,8 @@ pub(in crate::config) struct Rule {
     /// Default: false.
     #[schemars(extend("default" = false))]
     pub early_data: Option<bool>,
+    /// Compresses responses. Default: the `compress` of `http`.
+    pub compress: Option<Compress>,
     /// The plugins that see the request, in this order, and the response, in the reverse order.
     pub plugins: Option<Vec<Option<Attachment>>>,
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 
+use super::compress::Everywhere;
 use super::conditions;
 use super::plugins::Plugins;
 use super::upstreams::Upstreams;
@@ -25,6 +26,7 @@ const WEBSOCKET: &str = "websocket";
 pub(super) struct Routes<'a, 'e> {
     pub upstreams: &'a mut Upstreams,
     pub plugins: &'a mut Plugins<'e>,
+    pub compress: Everywhere,
     pub report: &'a mut Report,
 }
 
@@ -74,7 +76,16 @@ impl Routes<'_, '_> {
         let upgrades = self.upgrades(&at.field("upgrades"), written.upgrades.as_deref());
         let grpc_web = written.grpc_web.as_ref().map(|web| self.grpc_web(&at.field("grpc_web"), web));
         let takes_early_data = written.early_data.unwrap_or_default();
-        Some(Rule { matches, upstream: upstream?, upgrades, grpc_web, takes_early_data, attachments })
+        let compress = self.compress.of_rule(&at.field("compress"), written.compress.as_ref(), self.report);
+        Some(Rule {
+            matches,
+            upstream: upstream?,
+            upgrades,
+            grpc_web,
+            takes_early_data,
+            compress,
+            attachments,
+        })
     }
 
     fn grpc_web(&mut self, at: &Path<'_>, written: &written::GrpcWeb) -> GrpcWeb {

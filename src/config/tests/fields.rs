@@ -1,6 +1,7 @@
 //! Every field of the document: a good value, and a bad one with what is said of it.
 
 mod balancing;
+mod compress;
 
 use std::collections::BTreeSet;
 
@@ -22,7 +23,7 @@ struct Case {
 fn takes_a_good_value_and_explains_a_bad_one() {
     let folder = folder();
     let check = |case: &Case, value| check_in(folder.path(), &full_with(case.pointer, value));
-    for case in CASES.iter().chain(&balancing::CASES) {
+    for case in cases() {
         if let Err(errors) = check(case, case.good) {
             panic!("{}: {}", case.field, show(&errors));
         }
@@ -40,7 +41,11 @@ fn every_field_has_a_case() {
     for (definition, schema) in schema["$defs"].as_object().unwrap() {
         fields.extend(properties(schema).map(|property| format!("{definition}.{property}")));
     }
-    assert_eq!(fields, CASES.iter().chain(&balancing::CASES).map(|case| case.field.to_owned()).collect());
+    assert_eq!(fields, cases().map(|case| case.field.to_owned()).collect());
+}
+
+fn cases() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().chain(&balancing::CASES).chain(&compress::CASES)
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = &str> {
