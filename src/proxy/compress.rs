@@ -219,3 +219,6 @@ impl Encoded {
         Some(Frame::data(output))
     }
 }
+
+#[cfg(test)]
+mod tests;

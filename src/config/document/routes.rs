@@ -44,7 +44,7 @@ pub(in crate::config) struct Rule {
     #[schemars(extend("default" = false))]
     pub early_data: Option<bool>,
     /// Compresses responses. Default: the `compress` of `http`.
-    pub compress: Option<Compress>,
+    pub compress: Option<Box<Compress>>,
     /// The plugins that see the request, in this order, and the response, in the reverse order.
     pub plugins: Option<Vec<Option<Attachment>>>,
 }

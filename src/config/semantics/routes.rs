@@ -76,7 +76,7 @@ impl Routes<'_, '_> {
         let upgrades = self.upgrades(&at.field("upgrades"), written.upgrades.as_deref());
         let grpc_web = written.grpc_web.as_ref().map(|web| self.grpc_web(&at.field("grpc_web"), web));
         let takes_early_data = written.early_data.unwrap_or_default();
-        let compress = self.compress.of_rule(&at.field("compress"), written.compress.as_ref(), self.report);
+        let compress = self.compress.of_rule(&at.field("compress"), written.compress.as_deref(), self.report);
         Some(Rule {
             matches,
             upstream: upstream?,

@@ -26,7 +26,7 @@ const ROOM: usize = 4096;
 
 /// What encoders take of memory, in KiB, by level from 0, as `mallinfo2` counts it.
 const GZIP_MEMORY: [usize; 1] = [372];
-const BROTLI_MEMORY: [usize; 10] = [165, 118, 960, 990, 3460, 4640, 5640, 11_810, 20_050, 38_220];
+const BROTLI_MEMORY: [usize; 10] = [170, 118, 970, 990, 3480, 6510, 7300, 13_700, 21_900, 39_300];
 const ZSTD_MEMORY: [usize; 10] = [1081, 1081, 1273, 1785, 3065, 3577, 3577, 6137, 6137, 11_257];
 
 /// How much an encoder takes of memory at most, in bytes. Levels above 9 take more.
@@ -41,23 +41,25 @@ pub fn memory(coding: Coding, level: u32) -> usize {
 
 /// The body of one response. Dropped half-way it leaves a stream that no client takes for whole.
 ///
-/// What each costs, and how fast it is, with 2 MB of program text and Markdown on one core of a small server. The memory
-/// is what [`memory`] counts with; short bodies take less of brotli, and of zstd's less is touched.
+/// What each costs, and how fast it is, with 2 MB and 20 kB of program text on one core of a small server. The memory is
+/// what [`memory`] counts with; short bodies take less of brotli, and of zstd's less is touched.
 ///
-/// | coding | level | memory  | output | MB/s |
-/// |--------|-------|---------|--------|------|
-/// | gzip   | 1     | 372 KiB | 38.5 % | 155  |
-/// | gzip   | 6     | 372 KiB | 25.6 % | 69   |
-/// | gzip   | 9     | 372 KiB | 25.3 % | 38   |
-/// | brotli | 1     | 118 KiB | 35.6 % | 88   |
-/// | brotli | 4     | 3.4 MiB | 25.5 % | 60   |
-/// | brotli | 5     | 4.5 MiB | 23.0 % | 35   |
-/// | brotli | 9     | 37 MiB  | 21.9 % | 13   |
-/// | zstd   | 1     | 1.1 MiB | 29.2 % | 318  |
-/// | zstd   | 3     | 1.8 MiB | 26.5 % | 200  |
-/// | zstd   | 6     | 3.5 MiB | 23.7 % | 83   |
-/// | zstd   | 9     | 11 MiB  | 23.2 % | 50   |
-/// | zstd   | 19    | 81 MiB  | 21.2 % | 3.6  |
+/// | coding | level | memory  | output | MB/s | of 20 kB |
+/// |--------|-------|---------|--------|------|----------|
+/// | gzip   | 1     | 372 KiB | 40.3 % | 201  | 57.3 %   |
+/// | gzip   | 6     | 372 KiB | 26.8 % | 57   | 41.6 %   |
+/// | gzip   | 9     | 372 KiB | 26.5 % | 36   | 41.4 %   |
+/// | brotli | 1     | 118 KiB | 37.2 % | 83   | 49.0 %   |
+/// | brotli | 4     | 3.4 MiB | 27.5 % | 53   | 41.9 %   |
+/// | brotli | 5     | 6.4 MiB | 28.2 % | 34   | 39.6 %   |
+/// | brotli | 6     | 7.1 MiB | 27.9 % | 22   | 39.5 %   |
+/// | brotli | 9     | 38 MiB  | 22.8 % | 9    | 39.5 %   |
+/// | zstd   | 1     | 1.1 MiB | 30.6 % | 330  | 46.0 %   |
+/// | zstd   | 3     | 1.8 MiB | 27.7 % | 216  | 42.8 %   |
+/// | zstd   | 6     | 3.5 MiB | 24.9 % | 66   | 41.8 %   |
+/// | zstd   | 7     | 6.0 MiB | 24.5 % | 56   | 41.8 %   |
+/// | zstd   | 9     | 11 MiB  | 24.4 % | 41   | 41.7 %   |
+/// | zstd   | 19    | 82 MiB  | 22.2 % | 3    | 40.0 %   |
 pub struct Encoder {
     stream: Stream,
     /// Something went in since the last flush. Another flush would only make the body longer.

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::with;
 use crate::support::{Answer, Authority, Backend, Client, Gateway, Http3, Wire, document, request, within};
@@ -23,6 +24,21 @@ async fn before(backend: &Backend, compress: Value) -> Gateway {
     Gateway::start(document(json!({ "*": { "backends": [backend.host()], "compress": compress } }))).await
 }
 
+/// A gateway that sends everything to a backend and compresses all of it: in the clear, and over TLS with HTTP/3.
+async fn in_every_version(backend: &Backend) -> (Gateway, Authority) {
+    let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new("the authority"));
+    authority.issue(&[NAME]).write(folder.path(), "a");
+    let tls = json!({ "certificates": [{ "certificate": "a.pem", "key": "a.key" }] });
+    let listeners = json!({
+        "plain": { "address": "127.0.0.1:0" },
+        "secure": { "address": "127.0.0.1:0", "protocols": ["h1", "h2", "h3"], "tls": tls },
+    });
+    let routes = document(json!({ "*": { "backends": [backend.host()] } }));
+    let fields = json!({ "listeners": listeners, "http": { "compress": {} } });
+    let started = Gateway::try_start_in(folder, with(routes, fields)).await;
+    (started.unwrap_or_else(|error| panic!("{error}\n{error:?}")), authority)
+}
+
 fn accepts(coding: &str) -> Request<Full<Bytes>> {
     ask("GET", &[("accept-encoding", coding)])
 }
@@ -33,24 +49,23 @@ fn ask(method: &str, fields: &[(&str, &str)]) -> Request<Full<Bytes>> {
     request.body(Full::default()).expect("a request")
 }
 
-fn decode(coding: &str, encoded: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut decoder: Box<dyn Read + '_> = match coding {
+fn decoder<'e>(coding: &str, encoded: &'e [u8]) -> Box<dyn Read + 'e> {
+    match coding {
         "gzip" => Box::new(flate2::read::GzDecoder::new(encoded)),
         "br" => Box::new(brotli::Decompressor::new(encoded, 4096)),
-        "zstd" => Box::new(zstd::stream::read::Decoder::new(encoded)?),
+        "zstd" => Box::new(zstd::stream::read::Decoder::new(encoded).expect("memory")),
         other => panic!("{other} is a coding"),
-    };
+    }
+}
+
+fn decode(coding: &str, encoded: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut decoded = Vec::new();
-    decoder.read_to_end(&mut decoded).map(|_| decoded)
+    decoder(coding, encoded).read_to_end(&mut decoded).map(|_| decoded)
 }
 
 /// What a client has of a body that goes on.
 fn decode_so_far(coding: &str, encoded: &[u8]) -> Vec<u8> {
-    let mut decoder: Box<dyn Read + '_> = match coding {
-        "gzip" => Box::new(flate2::read::GzDecoder::new(encoded)),
-        _ => Box::new(zstd::stream::read::Decoder::new(encoded).expect("memory")),
-    };
-    let (mut decoded, mut room) = (Vec::new(), [0; 1024]);
+    let (mut decoder, mut decoded, mut room) = (decoder(coding, encoded), Vec::new(), [0; 1024]);
     while let Ok(length @ 1..) = decoder.read(&mut room) {
         decoded.extend_from_slice(&room[..length]);
     }
@@ -112,17 +127,7 @@ async fn every_version_and_coding_gives_back_what_the_backend_sent() {
     for body in [text(3000), text(2_000_000)] {
         for (response, has_trailers) in [(with_length(&body), false), (in_chunks(&body), true)] {
             let backend = Backend::respond(response);
-            let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new("the authority"));
-            authority.issue(&[NAME]).write(folder.path(), "a");
-            let tls = json!({ "certificates": [{ "certificate": "a.pem", "key": "a.key" }] });
-            let listeners = json!({
-                "plain": { "address": "127.0.0.1:0" },
-                "secure": { "address": "127.0.0.1:0", "protocols": ["h1", "h2", "h3"], "tls": tls },
-            });
-            let routes = document(json!({ "*": { "backends": [backend.host()] } }));
-            let fields = json!({ "listeners": listeners, "http": { "compress": {} } });
-            let started = Gateway::try_start_in(folder, with(routes, fields)).await;
-            let gateway = started.unwrap_or_else(|error| panic!("{error}\n{error:?}"));
+            let (gateway, authority) = in_every_version(&backend).await;
             let plain = gateway.address_of("plain");
             let mut http1 = Client::http1(plain).await.expect("a connection");
             let mut http2 = Client::http2(plain).await.expect("a connection");
@@ -256,11 +261,11 @@ async fn a_rule_may_differ_from_all_others() {
 
 #[tokio::test]
 async fn events_arrive_one_by_one() {
-    for coding in ["gzip", "zstd"] {
+    for coding in CODINGS {
         let (send, sent) = mpsc::channel::<String>(1);
-        let sent = std::sync::Arc::new(std::sync::Mutex::new(Some(sent)));
+        let sent = Arc::new(Mutex::new(Some(sent)));
         let backend = Backend::with(move |mut wire| {
-            let sent = std::sync::Arc::clone(&sent);
+            let sent = Arc::clone(&sent);
             async move {
                 wire.read_head().await;
                 let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -295,27 +300,71 @@ async fn events_arrive_one_by_one() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_does_not_look_whole() {
-    let body = text(100_000);
     for coding in CODINGS {
+        let body = text(100_000);
         let part =
             format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 200000\r\n\r\n{body}");
-        let backend = Backend::with(move |mut wire| {
-            let part = part.clone();
-            async move {
-                wire.read_head().await;
-                wire.send(part).await;
+        let has_head = Arc::new(Notify::new());
+        let backend = Backend::with({
+            let has_head = Arc::clone(&has_head);
+            move |mut wire| {
+                let (part, has_head) = (part.clone(), Arc::clone(&has_head));
+                async move {
+                    wire.read_head().await;
+                    wire.send(part).await;
+                    has_head.notified().await;
+                }
             }
         });
-        let gateway = before(&backend, json!({})).await;
-        let mut wire = Wire::connect(gateway.address()).await;
+        let (gateway, authority) = in_every_version(&backend).await;
+        let plain = gateway.address_of("plain");
+
+        let mut wire = Wire::connect(plain).await;
         wire.send(format!("GET / HTTP/1.1\r\nhost: a\r\naccept-encoding: {coding}\r\n\r\n")).await;
         let head = wire.read_head().await;
+        has_head.notify_one();
         assert_eq!((head.status(), head.field("content-encoding")), (200, Some(coding)));
         assert_eq!(wire.read_body(&head).await, None, "{coding} was made whole");
-        let mut http2 = Client::http2(gateway.address()).await.expect("a connection");
-        assert!(http2.send(accepts(coding)).await.is_err(), "{coding} was made whole");
-        assert_eq!(gateway.logged(2).await[1]["complete"], false);
+
+        let mut http2 = Client::http2(plain).await.expect("a connection");
+        let response = http2.begin(accepts(coding)).await.expect("a head");
+        has_head.notify_one();
+        assert!(within(response.into_body().collect()).await.is_err(), "{coding} was made whole");
+
+        let mut http3 = Http3::connect(gateway.address_of("secure"), NAME, &authority).await;
+        let mut stream = http3.begin(accepts(coding).map(drop)).await;
+        within(stream.finish()).await.expect("it is taken");
+        assert_eq!(Http3::read_head(&mut stream).await.header("content-encoding"), Some(coding));
+        has_head.notify_one();
+        let ended = loop {
+            match within(stream.recv_data()).await {
+                Ok(Some(_)) => {}
+                ended => break ended.map(drop),
+            }
+        };
+        assert!(ended.is_err(), "{coding} was made whole");
+        assert!(gateway.logged(3).await.iter().all(|line| line["complete"] == false));
     }
+}
+
+#[tokio::test]
+async fn what_the_client_accepts_counts_and_not_what_the_backend_is_told() {
+    let backend = Backend::with(|mut wire| async move {
+        let head = wire.read_head().await;
+        let told = format!("{:?} {}", head.field("accept-encoding"), text(5000));
+        wire.send(with_length(&told)).await;
+    });
+    let hide = json!({ "use": "headers", "config": { "request": { "remove": ["accept-encoding"] } } });
+    let keep =
+        json!({ "use": "headers", "config": { "response": { "set": { "cache-control": "no-transform" } } } });
+    let rule = |plugins: Value| json!({ "backends": [backend.host()], "compress": {}, "plugins": [plugins] });
+    let gateway = Gateway::start(document(json!({ "/": rule(hide), "/kept": rule(keep) }))).await;
+    let hidden = request(gateway.address(), accepts("gzip")).await;
+    assert_encoded(&hidden, "gzip", &format!("None {}", text(5000)));
+    let mut asked = accepts("gzip");
+    *asked.uri_mut() = "/kept".parse().expect("a path");
+    let kept = request(gateway.address(), asked).await;
+    assert_eq!(kept.header("content-encoding"), None, "a plugin said so");
 }
 
 #[tokio::test]
