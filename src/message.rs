@@ -7,6 +7,7 @@
 
 pub mod body;
 pub mod client;
+pub mod compress;
 pub mod exchange;
 pub mod grpc;
 pub mod grpc_web;

@@ -5,6 +5,7 @@
 
 mod act;
 mod attempt;
+mod compress;
 mod connection;
 mod deadline;
 mod explain;
@@ -21,6 +22,7 @@ mod snapshot;
 mod tunnel;
 mod view;
 
+pub use compress::Compress;
 pub use connection::{Connection, Interim};
 pub use explain::{ActionVerdict, Explanation, explain, question};
 pub use failure::{Failure, Reason};

@@ -6,6 +6,7 @@
 
 mod balancing;
 mod clusters;
+mod compress;
 mod files;
 mod key_sets;
 mod listeners;
@@ -128,6 +129,7 @@ fn live_rule(
             let running = running.and_then(|running| running.most_requests.clone());
             running.filter(|quota| quota.most() == most).unwrap_or_else(|| Arc::new(Quota::new(most)))
         }),
+        compress: rule.compress.as_ref().map(|written| Arc::new(compress::live(written))),
     }
 }
 

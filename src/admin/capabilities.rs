@@ -86,12 +86,14 @@ impl Sources {
             let members = cluster.members();
             let named =
                 members.iter().filter(|member| member.endpoint.host == host || *member.written == *host);
-            let found = named
-                .map(|Member { endpoint, .. }| match is_drained {
+            let mut found = 0;
+            for Member { endpoint, .. } in named {
+                match is_drained {
                     true => endpoint.take_out(Out::Drained),
                     false => endpoint.let_in(Out::Drained),
-                })
-                .count();
+                };
+                found += 1;
+            }
             if found > 0 {
                 cluster.refresh();
             }

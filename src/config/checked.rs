@@ -12,6 +12,7 @@ use crate::base::network::IpNetwork;
 use crate::base::units::ByteSize;
 
 mod balancing;
+mod compress;
 mod key_sets;
 mod listeners;
 mod plugins;
@@ -28,6 +29,7 @@ pub use balancing::{
     Affinity, Balancing, FailurePercentage, HashKey, HealthCheck, HealthCheckKind, HttpCheck,
     OutlierDetection, SuccessRate, UpstreamLimits,
 };
+pub use compress::{Coding, Compress, Levels};
 pub use key_sets::{Algorithm, KeySet, KeySource};
 pub use listeners::{Certificate, ClientCertificates, HttpsRedirect, Listener, Protocols, Tls};
 pub use plugins::{Attachment, Plugin, PluginLimits, PluginSource, Quotas};

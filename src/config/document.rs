@@ -13,6 +13,7 @@ use serde_json::Number;
 
 mod actions;
 mod balancing;
+mod compress;
 mod health;
 mod key_sets;
 mod listeners;
@@ -24,6 +25,8 @@ mod upstreams;
 pub(super) use actions::{Edits, ErrorPages, HeaderEdits, Redirect, RegexRewrite, Reply, Rewrite, Scheme};
 pub(super) use balancing::{Affinity, HashKey, UpstreamLimits};
 pub use balancing::{SameSite, Strategy};
+pub use compress::Coding;
+pub(super) use compress::{Compress, Level, Levels};
 pub use health::{AssumedHealth, HealthCheckType};
 pub(super) use health::{HealthCheck, OutlierDetection};
 pub use key_sets::Algorithm;
@@ -162,6 +165,8 @@ pub(super) struct Http {
     /// Plugins that see the requests of every route, before the route's own. A route switches one off by attaching it with
     /// `"enabled": false`.
     pub plugins: Option<Vec<Option<Attachment>>>,
+    /// Compresses the responses of all rules; a rule switches it off by `"compress": {"enabled": false}`. Default: none.
+    pub compress: Option<Compress>,
 }
 
 /// How long to wait.

@@ -12,6 +12,7 @@ use super::report::Report;
 mod actions;
 mod amounts;
 mod balancing;
+mod compress;
 mod conditions;
 mod dial;
 mod health;
@@ -42,8 +43,10 @@ pub(super) fn check(
     let mut plugins = Plugins::defined(document, environment, report);
     plugins.attach_everywhere(document, report);
     let mut files = Files::new(environment);
-    let routes = Routes { upstreams: &mut upstreams, plugins: &mut plugins, files: &mut files, report }
-        .check(document);
+    let compress = compress::Everywhere::check(document, report);
+    let routes =
+        Routes { upstreams: &mut upstreams, plugins: &mut plugins, files: &mut files, compress, report }
+            .check(document);
     let (listeners, admin_listen) = listeners::check(document, environment, report);
     let admin_socket = document.admin.as_ref().and_then(|admin| admin.socket.as_ref());
     Checked {

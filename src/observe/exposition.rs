@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 mod capabilities;
+mod compression;
 mod tls;
 
 pub use tls::Certificate;
@@ -99,6 +100,7 @@ pub fn write(workers: &[impl AsRef<WorkerMetrics>], facts: &Facts) -> String {
     write_plugins(&mut page, &workers);
     write_backends(&mut page, &facts.backends);
     capabilities::write(&mut page, facts);
+    compression::write(&mut page, &workers);
     tls::write(&mut page, &workers, facts);
     let sum = |number: fn(&WorkerMetrics) -> u64| workers.iter().map(|worker| number(worker)).sum::<u64>();
     page.single(

@@ -120,6 +120,8 @@ pub struct WorkerMetrics {
     pub opened_tunnels: Number,
     /// TLS handshakes with clients.
     pub handshakes: HandshakeMetrics,
+    /// Responses that were compressed.
+    pub compression: CompressionMetrics,
     /// Backend connections that wait for their next request.
     pub idle_backend_connections: Number,
     /// Requests that were answered.
@@ -133,6 +135,19 @@ pub struct WorkerMetrics {
     routes: Mutex<BTreeMap<String, Arc<RouteMetrics>>>,
     plugins: Mutex<BTreeMap<String, Arc<PluginMetrics>>>,
     reasons: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// Responses that were compressed.
+#[derive(Debug, Default)]
+pub struct CompressionMetrics {
+    /// How many.
+    pub responses: Number,
+    /// Those that went as they were because the worker's encoders take as much memory as they may.
+    pub passed_over: Number,
+    /// Bytes of bodies before.
+    pub plain_bytes: Number,
+    /// Bytes of the same bodies afterwards.
+    pub encoded_bytes: Number,
 }
 
 /// How TLS handshakes ended.

@@ -34,7 +34,7 @@ impl Forward<'_> {
         member: &Member,
         exchange: &Exchange,
         body: Body,
-    ) -> Result<Answered, Missed> {
+    ) -> Result<Answered, Box<Missed>> {
         let began = Instant::now();
         let attempt = self.attempt(cluster, member, exchange, body);
         let answered = match self.retry.and_then(|policy| policy.per_try_timeout) {
@@ -49,8 +49,11 @@ impl Forward<'_> {
                 cluster.answered_in(member, began.elapsed());
                 self.health.answered(cluster, member, head.status);
             }
-            Err(Missed { blame: Some(blame), .. }) => self.health.failed(cluster, member, blame),
-            Err(_) => {}
+            Err(missed) => {
+                if let Some(blame) = &missed.blame {
+                    self.health.failed(cluster, member, blame);
+                }
+            }
         }
         answered
     }
@@ -61,7 +64,7 @@ impl Forward<'_> {
         member: &Member,
         exchange: &Exchange,
         mut body: Body,
-    ) -> Result<Answered, Missed> {
+    ) -> Result<Answered, Box<Missed>> {
         let endpoint = &member.endpoint;
         let pool = self.pools.of(endpoint, self.settings.pool_idle);
         let oldest = Instant::now().checked_sub(self.settings.timeouts.backend_keep_alive);
@@ -70,14 +73,14 @@ impl Forward<'_> {
         if let Some(line) = pool.take(endpoint, may_share, oldest) {
             match self.exchange_on(line, &pool, endpoint, exchange, body).await {
                 // The backend may close what is unused; that our request was on its way is no failure of its.
-                Err(Missed { failure, body: untouched, miss, .. })
-                    if failure.reason == Reason::BackendClosed =>
+                Err(mut missed) if missed.failure.reason == Reason::BackendClosed => match missed.body.take()
                 {
-                    match untouched {
-                        Some(untouched) => body = untouched,
-                        None => return Err(Missed { failure, miss, body: None, blame: None }),
+                    Some(untouched) => body = untouched,
+                    None => {
+                        missed.blame = None;
+                        return Err(missed);
                     }
-                }
+                },
                 outcome => return outcome,
             }
         }
@@ -86,9 +89,11 @@ impl Forward<'_> {
             Ok(line) => self.exchange_on(line, &pool, endpoint, exchange, body).await,
             Err(NoLine::Connect(error)) => {
                 let (failure, blame) = (Failure::from(&*error), Some(error.to_string()));
-                Err(Missed { failure, miss: Miss::Connect, body: Some(body), blame })
+                Err(Box::new(Missed { failure, miss: Miss::Connect, body: Some(body), blame }))
             }
-            Err(NoLine::Full(failure)) => Err(Missed { failure, miss: Miss::Final, body: None, blame: None }),
+            Err(NoLine::Full(failure)) => {
+                Err(Box::new(Missed { failure, miss: Miss::Final, body: None, blame: None }))
+            }
         }
     }
 
@@ -154,7 +159,7 @@ impl Forward<'_> {
         endpoint: &Endpoint,
         exchange: &Exchange,
         body: Body,
-    ) -> Result<(ResponseHead, Body), Missed> {
+    ) -> Result<Answered, Box<Missed>> {
         let bounds = Bounds {
             head: self.settings.head,
             idle: self.timeouts.backend_idle,
@@ -238,7 +243,7 @@ struct Queue {
 }
 
 impl Missed {
-    fn new(error: RoundtripError, body: Option<Body>) -> Self {
+    fn new(error: RoundtripError, body: Option<Body>) -> Box<Self> {
         let blame = match error {
             RoundtripError::RequestBody(_) => None,
             _ => Some(error.to_string()),
@@ -250,13 +255,13 @@ impl Missed {
                 Miss::Final
             }
         };
-        Self { failure: error.into(), miss, body, blame }
+        Box::new(Self { failure: error.into(), miss, body, blame })
     }
 
-    fn per_try() -> Self {
+    fn per_try() -> Box<Self> {
         let message = "the backend did not answer within the time of one attempt";
         let failure = Failure::new(Reason::PerTryTimeout, message);
-        Self { failure, miss: Miss::Reset, body: None, blame: Some(message.to_owned()) }
+        Box::new(Self { failure, miss: Miss::Reset, body: None, blame: Some(message.to_owned()) })
     }
 }
 

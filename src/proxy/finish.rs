@@ -11,6 +11,7 @@ use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::compress::Asked;
 use super::forward::Attempts;
 use super::handle::Worker;
 use super::{Failure, GrpcWeb, Reason, View};
@@ -50,6 +51,8 @@ pub(super) struct Finish {
     pub message: Option<String>,
     /// The form in which a gRPC-Web client is answered, and by which rule.
     pub grpc_web: Option<(Mode, Arc<GrpcWeb>)>,
+    /// What the client said of codings, where its rule compresses.
+    pub compress: Option<Asked>,
     pub received: Option<Rc<Meter>>,
     sent: u64,
     is_complete: bool,
@@ -75,6 +78,7 @@ impl Finish {
             reason: Some(Reason::ClientClosed),
             message: None,
             grpc_web: None,
+            compress: None,
             received: None,
             sent: 0,
             is_complete: false,

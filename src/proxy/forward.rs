@@ -157,7 +157,7 @@ impl Forward<'_> {
         exchange: &Exchange,
         body: Body,
         attempts: &mut Attempts,
-    ) -> Result<Answered, Missed> {
+    ) -> Result<Answered, Box<Missed>> {
         attempts.count += 1;
         attempts.busy = Some(member.endpoint.begin());
         attempts.backend = Some(member.clone());
@@ -175,7 +175,7 @@ impl Forward<'_> {
         after: Duration,
         tried: &[EndpointId],
         attempts: &mut Attempts,
-    ) -> (Result<Answered, Missed>, Member) {
+    ) -> (Result<Answered, Box<Missed>>, Member) {
         attempts.count += 1;
         let busy = member.endpoint.begin();
         attempts.backend = Some(member.clone());

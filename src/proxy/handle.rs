@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Response, Version, header};
 use http_body::Body as _;
 
+use super::compress::{self, Asked};
 use super::deadline::Deadline;
 use super::finish::Finish;
 use super::forward::Forward;
@@ -38,13 +39,15 @@ pub(super) struct Worker {
     pools: Pools,
     pub health: Health,
     pub metrics: Arc<WorkerMetrics>,
+    pub encoders: Rc<compress::Bound>,
 }
 
 impl Proxy {
     /// A proxy that serves by what was prepared until it is given another.
     pub fn new(prepared: Prepared, health: Health, metrics: Arc<WorkerMetrics>) -> Self {
         let view = RefCell::new(Rc::new(View::new(prepared, None, &metrics)));
-        Self { worker: Rc::new(Worker { view, pools: Pools::default(), health, metrics }) }
+        let (pools, encoders) = (Pools::default(), Rc::default());
+        Self { worker: Rc::new(Worker { view, pools, health, metrics, encoders }) }
     }
 
     /// Serves what begins from now on by another snapshot.
@@ -104,6 +107,7 @@ impl Proxy {
             }
             Err(failure) => return fail(finish, exchange, &failure),
         };
+        finish.compress = rule.compress.as_ref().map(|compress| Asked::new(compress, &exchange));
         if exchange.is_early && !(rule.takes_early_data && exchange.method.is_safe()) {
             let message = "this request is served after the handshake only";
             return fail(finish, exchange, &Failure::new(Reason::TooEarly, message));
@@ -373,6 +377,9 @@ fn into_response(mut finish: Box<Finish>, mut body: Body) -> Response<ResponseBo
     }
     if let Some((mode, web)) = grpc_web {
         grpc_web::response(web, *mode, &exchange.headers, &mut head, &mut body);
+    }
+    if let Some(asked) = finish.compress.take() {
+        body = asked.compress(&mut head, body, &finish.worker.encoders, &finish.worker.metrics);
     }
     let mut response = Response::new(ResponseBody::new(head.lines, body, finish));
     *response.status_mut() = head.status;

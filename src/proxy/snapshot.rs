@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{GrpcWeb, RetryPolicy};
+use super::{Compress, GrpcWeb, RetryPolicy};
 use crate::action::{Action, Edits, ErrorPages};
 use crate::base::network::IpNetwork;
 use crate::message::http1::HeadLimits;
@@ -78,6 +78,8 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
     /// How many requests it may have at one time, and how many it has.
     pub most_requests: Option<Arc<Quota>>,
+    /// How responses are compressed; none leaves them as they are.
+    pub compress: Option<Arc<Compress>>,
 }
 
 /// What holds for every request.

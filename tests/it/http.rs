@@ -3,6 +3,7 @@
 mod balancing;
 mod bodies;
 mod bodiless;
+mod compression;
 mod dns;
 mod drain;
 mod early_data;

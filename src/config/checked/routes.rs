@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use super::{Attachment, Retry, RuleTimeouts};
+use super::{Attachment, Compress, Retry, RuleTimeouts};
 use crate::action::{Action, Edits};
 use crate::route::{Condition, Pattern};
 
@@ -38,6 +38,8 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
     /// How many there may be at one time.
     pub max_requests: Option<u32>,
+    /// How responses are compressed; none leaves them as they are.
+    pub compress: Option<Compress>,
     /// In the order of the document.
     pub attachments: Vec<Attachment>,
 }

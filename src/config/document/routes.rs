@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Attachment, Backend, Edits, ErrorPages, HeaderEdits, Redirect, Reply, Retry, Rewrite, RuleTimeouts,
-    Strategy,
+    Attachment, Backend, Compress, Edits, ErrorPages, HeaderEdits, Redirect, Reply, Retry, Rewrite,
+    RuleTimeouts, Strategy,
 };
 
 /// One rule, or a list of rules of which the first that matches the request counts. Only the last may be without
@@ -66,6 +66,8 @@ pub(in crate::config) struct Rule {
     /// unlimited.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_requests: Option<u32>,
+    /// Compresses responses. Default: the `compress` of `http`.
+    pub compress: Option<Box<Compress>>,
     /// The plugins that see the request, in this order, and the response, in the reverse order.
     pub plugins: Option<Vec<Option<Attachment>>>,
 }

@@ -6,6 +6,7 @@ use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 
 use super::actions::{self, Around, Files};
+use super::compress::Everywhere;
 use super::plugins::Plugins;
 use super::upstreams::Upstreams;
 use super::written::{self, Document};
@@ -28,6 +29,7 @@ pub(super) struct Routes<'a, 'e> {
     pub upstreams: &'a mut Upstreams,
     pub plugins: &'a mut Plugins<'e>,
     pub files: &'a mut Files<'e>,
+    pub compress: Everywhere,
     pub report: &'a mut Report,
 }
 
@@ -97,6 +99,7 @@ impl Routes<'_, '_> {
         let grpc_web = written.grpc_web.as_ref().map(|web| self.grpc_web(&at.field("grpc_web"), web));
         let retry =
             written.retry.as_ref().map(|written| retry::retry(&at.field("retry"), written, self.report));
+        let compress = self.compress.of_rule(&at.field("compress"), written.compress.as_deref(), self.report);
         Some(Rule {
             matches,
             action: action?,
@@ -107,6 +110,7 @@ impl Routes<'_, '_> {
             retry,
             timeouts: retry::timeouts(&at.field("timeouts"), written.timeouts.as_ref(), self.report),
             max_requests: written.max_requests,
+            compress,
             attachments,
         })
     }

@@ -1,6 +1,7 @@
 //! Every field of the document: a good value, and a bad one with what is said of it.
 
 mod balancing;
+mod compress;
 mod retry;
 
 use std::collections::BTreeSet;
@@ -47,7 +48,8 @@ fn every_field_has_a_case() {
 }
 
 fn all() -> impl Iterator<Item = &'static Case> {
-    CASES.iter().chain(&actions::CASES).chain(&balancing::CASES).chain(&retry::CASES)
+    let groups = [&actions::CASES[..], &balancing::CASES, &compress::CASES, &retry::CASES];
+    CASES.iter().chain(groups.into_iter().flatten())
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = &str> {

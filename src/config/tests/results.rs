@@ -10,8 +10,9 @@ use super::{FULL, accept, check_in, folder, schema, show};
 use crate::base::address::Address;
 use crate::base::units::ByteSize;
 use crate::config::{
-    AccessLog, Algorithm, Checked, Dial, Isolation, KeySource, Limits, OnError, Permission, PluginLimits,
-    PluginSource, Protocols, Quotas, SentHost, Strategy, Timeouts, UpstreamProtocol,
+    AccessLog, Algorithm, Checked, Coding, Compress, Dial, Isolation, KeySource, Levels, Limits, OnError,
+    Permission, PluginLimits, PluginSource, Protocols, Quotas, SentHost, Strategy, Timeouts,
+    UpstreamProtocol,
 };
 
 /// The document of the original Cloud Cup.
@@ -118,6 +119,40 @@ fn settings_are_as_written() {
     assert!(token.is(b"a-token-of-an-operator") && !token.is(b"a-token-of-an-operator ") && !token.is(b""));
     assert_eq!(format!("{token:?}"), "Token");
     assert!(checked.admin.socket.is_some_and(|path| path.ends_with("cup.sock")));
+}
+
+#[test]
+fn a_rule_says_how_its_compression_differs() {
+    let checked = full();
+    let everywhere = Compress {
+        codings: vec![Coding::Zstd, Coding::Gzip],
+        types: vec!["text/*".to_owned(), "application/*+json".to_owned()],
+        minimum_size: ByteSize::kib(2),
+        levels: Levels { br: 5, zstd: 3, gzip: 1 },
+    };
+    let game = &checked.routes[1].rules;
+    let of_rule = Compress {
+        minimum_size: ByteSize::bytes(0),
+        levels: Levels { br: 1, zstd: 1, gzip: 2 },
+        ..everywhere.clone()
+    };
+    assert_eq!((&game[0].compress, &game[1].compress), (&Some(of_rule), &None));
+    assert_eq!(checked.routes[0].rules[0].compress, Some(everywhere));
+    let written = |everywhere: Value, rule: Value| {
+        let mut document = json!({
+            "root": ":1",
+            "http": { "compress": everywhere },
+            "routes": { "*": { "backends": [{ "host": "a:1" }] } },
+        });
+        if !rule.is_null() {
+            document["routes"]["*"]["compress"] = rule;
+        }
+        accept(&document.to_string()).routes[0].rules[0].compress.clone()
+    };
+    assert_eq!(written(json!({ "enabled": false }), Value::Null), None);
+    let own = written(json!({ "enabled": false, "minimum_size": 5 }), json!({})).expect("it is switched on");
+    assert_eq!((own.minimum_size, own.levels), (ByteSize::bytes(5), Levels { br: 4, zstd: 3, gzip: 6 }));
+    assert_eq!(own.codings, [Coding::Br, Coding::Zstd, Coding::Gzip]);
 }
 
 #[test]
