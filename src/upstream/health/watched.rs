@@ -44,6 +44,8 @@ impl Watched {
             }
             let same = running.remove(&Arc::as_ptr(&cluster));
             let watched = same.unwrap_or_else(|| {
+                // Whoever came back while it was being built was looked at by the one before.
+                cluster.refresh();
                 let tasks = self.begin(&cluster);
                 (cluster, tasks)
             });
