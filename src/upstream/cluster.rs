@@ -73,7 +73,7 @@ impl ClusterSpec {
     fn endpoint(&self, member: &MemberSpec) -> Endpoint {
         let endpoint = Endpoint::new(member.host.clone(), member.address.clone(), Arc::clone(&self.dial));
         if self.health_check.as_ref().is_some_and(|check| !check.is_assumed_healthy) {
-            endpoint.take_out(Out::Unfit);
+            endpoint.assume_unfit();
         }
         endpoint
     }
