@@ -22,6 +22,8 @@ pub(super) struct Missed {
     pub failure: Failure,
     pub miss: Miss,
     pub body: Option<Body>,
+    /// Whether it may be that the connection was at its end when the request came.
+    was_late: bool,
     /// The error, where the backend is to blame. The client is told less of it.
     blame: Option<String>,
 }
@@ -70,14 +72,10 @@ impl Forward<'_> {
         if let Some(line) = pool.take(endpoint, may_share, oldest) {
             match self.exchange_on(line, &pool, endpoint, exchange, body).await {
                 // The backend may close what is unused; that our request was on its way is no failure of its.
-                Err(Missed { failure, body: untouched, miss, .. })
-                    if failure.reason == Reason::BackendClosed =>
-                {
-                    match untouched {
-                        Some(untouched) => body = untouched,
-                        None => return Err(Missed { failure, miss, body: None, blame: None }),
-                    }
-                }
+                Err(missed) if missed.was_late => match missed.body {
+                    Some(untouched) => body = untouched,
+                    None => return Err(Missed { blame: None, ..missed }),
+                },
                 outcome => return outcome,
             }
         }
@@ -86,9 +84,11 @@ impl Forward<'_> {
             Ok(line) => self.exchange_on(line, &pool, endpoint, exchange, body).await,
             Err(NoLine::Connect(error)) => {
                 let (failure, blame) = (Failure::from(&*error), Some(error.to_string()));
-                Err(Missed { failure, miss: Miss::Connect, body: Some(body), blame })
+                Err(Missed { failure, miss: Miss::Connect, body: Some(body), was_late: false, blame })
             }
-            Err(NoLine::Full(failure)) => Err(Missed { failure, miss: Miss::Final, body: None, blame: None }),
+            Err(NoLine::Full(failure)) => {
+                Err(Missed { failure, miss: Miss::Final, body: None, was_late: false, blame: None })
+            }
         }
     }
 
@@ -250,13 +250,15 @@ impl Missed {
                 Miss::Final
             }
         };
-        Self { failure: error.into(), miss, body, blame }
+        let was_late = matches!(error, RoundtripError::Unanswered(_) | RoundtripError::Refused);
+        Self { failure: error.into(), miss, body, was_late, blame }
     }
 
     fn per_try() -> Self {
         let message = "the backend did not answer within the time of one attempt";
         let failure = Failure::new(Reason::PerTryTimeout, message);
-        Self { failure, miss: Miss::Reset, body: None, blame: Some(message.to_owned()) }
+        let blame = Some(message.to_owned());
+        Self { failure, miss: Miss::Reset, body: None, was_late: false, blame }
     }
 }
 
