@@ -1,6 +1,8 @@
 //! How requests are shared out among backends, and what happens when those fail, hang or have too much to do.
 
 mod affinity;
+mod health_checks;
+mod outliers;
 mod strategies;
 
 use std::collections::BTreeMap;
@@ -89,51 +91,75 @@ async fn is_in(gateway: &Gateway, backend: std::net::SocketAddr) -> bool {
     told_of(gateway, backend).await["healthy"] == true
 }
 
-/// Answers checks, which ask for `/health`, as it is told, and everything else with its name.
-struct Checked {
+/// Answers checks, which ask for `/health`, and everything else with the statuses that it is told, 200 at first, and its
+/// name. Where it is told 0, it closes the connection instead.
+struct Puppet {
     backend: Backend,
-    status: Arc<AtomicU16>,
-    checks: Arc<AtomicUsize>,
-    served: Arc<AtomicUsize>,
+    strings: Arc<Strings>,
 }
 
-impl Checked {
-    fn new(name: &str, status: u16) -> Self {
-        Self::at(Port::reserve(), name, status)
+#[derive(Default)]
+struct Strings {
+    health: AtomicU16,
+    status: AtomicU16,
+    checks: AtomicUsize,
+    served: AtomicUsize,
+}
+
+impl Puppet {
+    fn new(name: &str) -> Self {
+        Self::at(Port::reserve(), name)
     }
 
-    fn at(port: Port, name: &str, status: u16) -> Self {
-        let status = Arc::new(AtomicU16::new(status));
-        let (checks, served) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let counters = (Arc::clone(&status), Arc::clone(&checks), Arc::clone(&served));
+    fn at(port: Port, name: &str) -> Self {
+        let strings = Arc::<Strings>::default();
+        strings.health.store(200, SeqCst);
+        strings.status.store(200, SeqCst);
         let body: Arc<str> = json!({ "backend": name }).to_string().into();
+        let held = Arc::clone(&strings);
         let backend = port.open(move |mut wire: Wire| {
-            let ((status, checks, served), body) = (counters.clone(), Arc::clone(&body));
+            let (held, body) = (Arc::clone(&held), Arc::clone(&body));
             async move {
                 while let Some(head) = wire.try_read_head().await {
                     let is_check = head.target().starts_with("/health");
-                    let count = if is_check { &checks } else { &served };
-                    let status = if is_check { status.load(SeqCst) } else { 200 };
+                    let (count, status) = match is_check {
+                        true => (&held.checks, &held.health),
+                        false => (&held.served, &held.status),
+                    };
                     count.fetch_add(1, SeqCst);
-                    let length = body.len();
+                    let (status, length) = (status.load(SeqCst), body.len());
                     let answer = format!("HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\n\r\n{body}");
-                    if wire.try_send(answer).await.is_err() {
+                    if status == 0 || wire.try_send(answer).await.is_err() {
                         return;
                     }
                 }
             }
         });
-        Self { backend, status, checks, served }
+        Self { backend, strings }
     }
 
-    fn answer(&self, status: u16) {
-        self.status.store(status, SeqCst);
+    fn several<const N: usize>() -> [Self; N] {
+        std::array::from_fn(|index| Self::new(&format!("b{index}")))
     }
 
-    /// Until the gateway thinks so too.
+    /// What checks are answered with from now on.
+    fn check_with(&self, status: u16) {
+        self.strings.health.store(status, SeqCst);
+    }
+
+    /// What everything else is answered with from now on.
+    fn serve_with(&self, status: u16) {
+        self.strings.status.store(status, SeqCst);
+    }
+
+    /// Answers checks so that it goes in or out, until the gateway thinks so too.
     async fn becomes(&self, gateway: &Gateway, is_healthy: bool) {
-        self.answer(if is_healthy { 200 } else { 503 });
-        eventually(|| async { is_in(gateway, self.backend.address()).await == is_healthy }).await;
+        self.check_with(if is_healthy { 200 } else { 503 });
+        eventually(|| async { is_in(gateway, self.address()).await == is_healthy }).await;
+    }
+
+    fn address(&self) -> std::net::SocketAddr {
+        self.backend.address()
     }
 
     fn host(&self) -> Value {
@@ -141,12 +167,16 @@ impl Checked {
     }
 
     fn checks(&self) -> usize {
-        self.checks.load(SeqCst)
+        self.strings.checks.load(SeqCst)
     }
 
     fn served(&self) -> usize {
-        self.served.load(SeqCst)
+        self.strings.served.load(SeqCst)
     }
+}
+
+fn puppets<'p>(puppets: impl IntoIterator<Item = &'p Puppet>) -> Value {
+    puppets.into_iter().map(Puppet::host).collect()
 }
 
 /// A quick health check over HTTP, with further fields.

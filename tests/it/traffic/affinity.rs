@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Checked, check, echoes, get_with, hosts, pool, with};
+use super::{Puppet, check, echoes, get_with, hosts, pool, puppets, with};
 use crate::support::{Answer, Authority, Backend, Client, Gateway, Wire, get, request};
 
 const SECRET: &str = "sixteen characters or more";
@@ -122,9 +122,9 @@ async fn a_forged_cookie_is_ignored() {
 
 #[tokio::test]
 async fn another_backend_takes_over_while_a_clients_own_is_out() {
-    let backends = [Checked::new("b0", 200), Checked::new("b1", 200)];
+    let backends = Puppet::several::<2>();
     let fields = json!({
-        "backends": [backends[0].host(), backends[1].host()], "affinity": {},
+        "backends": puppets(&backends), "affinity": {},
         "health_check": check(json!({})),
     });
     let gateway = Gateway::start(pool(fields)).await;

@@ -8,7 +8,7 @@ use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::{Checked, answered, check, counts, echoes, get_with, hosts, pool, with};
+use super::{Puppet, answered, check, counts, echoes, get_with, hosts, pool, puppets, with};
 use crate::support::{Backend, Gateway, Port, Wire, eventually, get, request};
 
 /// Takes its time for each answer.
@@ -153,10 +153,9 @@ async fn a_key_leads_to_one_backend_on_any_worker_and_after_a_reload_and_a_resta
 async fn a_backend_that_goes_out_moves_its_keys_and_gets_them_back() {
     // By a ring no other key moves; by Maglev's table few do.
     for (strategy, others) in [("maglev", 8), ("ring-hash", 0)] {
-        let backends: Vec<_> = (0..5).map(|index| Checked::new(&format!("b{index}"), 200)).collect();
-        let members: Value = backends.iter().map(Checked::host).collect();
+        let backends = Puppet::several::<5>();
         let fields = json!({
-            "backends": members, "strategy": strategy, "hash_key": { "header": "x-key" },
+            "backends": puppets(&backends), "strategy": strategy, "hash_key": { "header": "x-key" },
             "health_check": check(json!({})),
         });
         let gateway = Gateway::start(pool(fields)).await;
@@ -218,9 +217,9 @@ async fn a_backend_that_is_new_begins_with_a_tenth() {
 
 #[tokio::test]
 async fn a_backend_that_is_back_begins_with_a_tenth() {
-    let backends = [Checked::new("b0", 200), Checked::new("b1", 200)];
+    let backends = Puppet::several::<2>();
     let fields = json!({
-        "backends": [backends[0].host(), backends[1].host()], "slow_start": "3s",
+        "backends": puppets(&backends), "slow_start": "3s",
         "health_check": check(json!({})),
     });
     let gateway = Gateway::start(pool(fields)).await;
@@ -236,9 +235,9 @@ async fn a_backend_that_is_back_begins_with_a_tenth() {
 #[tokio::test]
 async fn all_are_asked_when_fewer_than_the_panic_threshold_are_healthy() {
     for (threshold, is_panic) in [(50, true), (20, false), (0, false)] {
-        let backends: Vec<_> = (0..4).map(|index| Checked::new(&format!("b{index}"), 200)).collect();
+        let backends = Puppet::several::<4>();
         let fields = json!({
-            "backends": backends.iter().map(Checked::host).collect::<Value>(),
+            "backends": puppets(&backends),
             "panic_threshold": threshold, "health_check": check(json!({})),
         });
         let gateway = Gateway::start(pool(fields)).await;
@@ -257,10 +256,11 @@ async fn all_are_asked_when_fewer_than_the_panic_threshold_are_healthy() {
 
 #[tokio::test]
 async fn in_a_panic_even_backends_that_are_all_out_are_asked() {
-    let backends = [Checked::new("b0", 503), Checked::new("b1", 503)];
+    let backends = Puppet::several::<2>();
+    backends.iter().for_each(|backend| backend.check_with(503));
     let fields = |threshold: u32| {
         pool(json!({
-            "backends": [backends[0].host(), backends[1].host()], "panic_threshold": threshold,
+            "backends": puppets(&backends), "panic_threshold": threshold,
             "health_check": check(json!({ "initially": "unhealthy" })),
         }))
     };
@@ -271,14 +271,14 @@ async fn in_a_panic_even_backends_that_are_all_out_are_asked() {
     assert_eq!((answer.status.as_u16(), &*answer.code()), (503, "no-healthy-backend"));
 }
 
-fn ranked(backends: &[Checked], rank: impl Fn(usize) -> Value) -> Value {
-    let ranked = |(index, backend): (usize, &Checked)| with(backend.host(), rank(index));
+fn ranked(backends: &[Puppet], rank: impl Fn(usize) -> Value) -> Value {
+    let ranked = |(index, backend): (usize, &Puppet)| with(backend.host(), rank(index));
     backends.iter().enumerate().map(ranked).collect()
 }
 
 #[tokio::test]
 async fn the_next_priority_takes_what_the_one_before_cannot() {
-    let backends: Vec<_> = (0..4).map(|index| Checked::new(&format!("b{index}"), 200)).collect();
+    let backends = Puppet::several::<4>();
     let fields = json!({
         "backends": ranked(&backends, |index| json!({ "priority": index / 2 })),
         "health_check": check(json!({})),
@@ -309,7 +309,7 @@ async fn the_next_priority_answers_when_the_first_is_found_dead_by_requests() {
 
 #[tokio::test]
 async fn backends_of_the_gateways_zone_come_first() {
-    let backends: Vec<_> = (0..4).map(|index| Checked::new(&format!("b{index}"), 200)).collect();
+    let backends = Puppet::several::<4>();
     let zones = |index: usize| json!({ "zone": if index < 2 { "east" } else { "west" } });
     let fields = json!({ "backends": ranked(&backends, zones), "health_check": check(json!({})) });
     let names = ["b0", "b1", "b2", "b3"];
@@ -330,7 +330,7 @@ async fn backends_of_the_gateways_zone_come_first() {
 
 #[tokio::test]
 async fn a_priority_counts_before_a_zone() {
-    let backends: Vec<_> = (0..2).map(|index| Checked::new(&format!("b{index}"), 200)).collect();
+    let backends = Puppet::several::<2>();
     let ranks = [json!({ "priority": 0, "zone": "far" }), json!({ "priority": 1, "zone": "near" })];
     let fields = json!({ "backends": ranked(&backends, |index| ranks[index].clone()) });
     let gateway = Gateway::start(with(pool(fields), json!({ "zone": "near" }))).await;
