@@ -121,16 +121,16 @@ impl Forward<'_> {
                     }
                 }
                 Some(seat) => return Ok(pool.open_single(endpoint, Some(ends), seat, patience).await?),
-                None => {
-                    let queue = match &queue {
-                        Some(queue) => queue,
-                        None => queue.insert(self.enqueue(cluster)?),
-                    };
-                    if tokio::time::timeout_at(queue.until, freed).await.is_err() {
-                        let message = "no connection to the backends of this route became free in time";
-                        return Err(NoLine::Full(Failure::new(Reason::QueueTimeout, message)));
+                None => match &queue {
+                    // Who gave one up before this was counted has told nobody, so it looks once more.
+                    None => queue = Some(self.enqueue(cluster)?),
+                    Some(queue) => {
+                        if tokio::time::timeout_at(queue.until, freed).await.is_err() {
+                            let message = "no connection to the backends of this route became free in time";
+                            return Err(NoLine::Full(Failure::new(Reason::QueueTimeout, message)));
+                        }
                     }
-                }
+                },
             }
             let oldest = Instant::now().checked_sub(self.settings.timeouts.backend_keep_alive);
             if let Some(line) = pool.take(endpoint, may_share, oldest) {
