@@ -6,8 +6,9 @@ use serde::Deserialize;
 use super::{DurationText, SizeText};
 
 /// Asks another backend, or the same one again where there is no other, after a failure. A response of which a byte has gone
-/// to the client is never asked for again. Without `retry` a request goes to other backends only where none of it was
-/// looked at: no connection came about, the backend refused the stream, or it closed an unused connection.
+/// to the client is never asked for again. A request of which nothing was looked at, since no connection came about or the
+/// backend refused the stream, goes to the other backends in any case, and is no retry. Without `retry` so does one of an
+/// idempotent method, of whose body nothing was sent, when the connection ends before an answer.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Retry {
