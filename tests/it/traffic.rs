@@ -2,8 +2,11 @@
 
 mod affinity;
 mod health_checks;
+mod limits;
 mod outliers;
+mod retries;
 mod strategies;
+mod timeouts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,6 +88,16 @@ async fn told_of(gateway: &Gateway, backend: std::net::SocketAddr) -> Value {
         upstream["backends"].as_array().into_iter().flatten().filter(|told| told["host"] == backend.to_string())
     });
     backends.next().unwrap_or_else(|| panic!("{backend} is in {told}")).clone()
+}
+
+/// Requests, waiting ones, connections and retries of `pool` at this moment.
+async fn pool_load(gateway: &Gateway) -> [f64; 4] {
+    let metrics = gateway.metrics().await;
+    ["requests_active", "requests_pending", "connections", "retries_active"].map(|name| {
+        let name = format!("cloudcup_upstream_{name}{{upstream=\"pool\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name}is in {metrics}"))
+    })
 }
 
 async fn is_in(gateway: &Gateway, backend: std::net::SocketAddr) -> bool {
