@@ -1,6 +1,7 @@
 //! How requests are shared out among backends, and what happens when those fail, hang or have too much to do.
 
 mod affinity;
+mod chaos;
 mod health_checks;
 mod limits;
 mod outliers;
