@@ -246,9 +246,9 @@ impl Missed {
         let miss = match error {
             RoundtripError::Refused => Miss::Refused,
             RoundtripError::Unanswered(_) | RoundtripError::Reset | RoundtripError::Truncated => Miss::Reset,
-            RoundtripError::Timeout | RoundtripError::Invalid(_) | RoundtripError::RequestBody(_) => {
-                Miss::Final
-            }
+            RoundtripError::Invalid(_) => Miss::Invalid,
+            RoundtripError::Timeout => Miss::Silent,
+            RoundtripError::RequestBody(_) => Miss::Final,
         };
         let was_late = matches!(error, RoundtripError::Unanswered(_) | RoundtripError::Refused);
         Self { failure: error.into(), miss, body, was_late, blame }

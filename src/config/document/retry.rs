@@ -50,10 +50,10 @@ pub enum RetryOn {
     RefusedStream,
     /// The connection or stream ended before a response, or `per_try_timeout` passed.
     Reset,
-    /// A status of 500 to 599, or any of the failures above.
+    /// A status of 500 to 599, or no response: any of the failures above, one that is malformed, or `backend_idle` passed.
     #[serde(rename = "5xx")]
     ServerError,
-    /// The statuses 502, 503 and 504, or any of the failures above.
+    /// The statuses 502, 503 and 504, or no response, as with `5xx`.
     GatewayError,
     /// The status 409.
     #[serde(rename = "retriable-4xx")]

@@ -86,16 +86,28 @@ async fn attempts(gateway: &Gateway, lines: usize) -> u64 {
 #[tokio::test]
 async fn each_condition_is_met_by_what_it_names() {
     let grpc = |code: u8| answer(200, &format!("grpc-status: {code}\r\n"), "");
+    let garbage = || Answer("what do you mean?\r\n\r\n".to_owned());
     let cases: [(&str, Vec<(Act, bool)>); 10] = [
-        ("reset", vec![(Close, true), (Reset, true), (status(500), false), (status(502), false)]),
+        (
+            "reset",
+            vec![(Close, true), (Reset, true), (status(500), false), (status(502), false), (garbage(), false)],
+        ),
         (
             "5xx",
-            vec![(Close, true), (Reset, true), (status(500), true), (status(599), true), (status(404), false)],
+            vec![
+                (Close, true),
+                (Reset, true),
+                (status(500), true),
+                (status(599), true),
+                (garbage(), true),
+                (status(404), false),
+            ],
         ),
         (
             "gateway-error",
             vec![
                 (Close, true),
+                (garbage(), true),
                 (status(502), true),
                 (status(503), true),
                 (status(504), true),
@@ -223,6 +235,19 @@ async fn each_attempt_has_its_time() {
     assert_eq!(attempts(&gateway, 1).await, 2);
     // The one that took too long is not used any more, and nothing is left behind.
     eventually(|| async { pool_load(&gateway).await == [0.0, 0.0, 1.0, 0.0] }).await;
+}
+
+#[tokio::test]
+async fn a_backend_that_is_silent_for_too_long_has_not_answered() {
+    for (on, is_repeated) in [("5xx", true), ("gateway-error", true), ("reset", false), ("unavailable", false)] {
+        let ((hanging, _), good) = (acting([Hang]), Backend::echo("good"));
+        let rule = json!({ "retry": { "on": [on] }, "timeouts": { "backend_idle": "150ms" } });
+        let document = ruled(json!({ "backends": hosts([&hanging, &good]) }), rule);
+        let gateway = Gateway::start(with(document, json!({ "workers": 1 }))).await;
+        let answer = request(gateway.address(), get("/")).await;
+        assert_eq!(answer.status.as_u16(), if is_repeated { 200 } else { 504 }, "{on}");
+        assert_eq!(good.requests(), usize::from(is_repeated), "{on}");
+    }
 }
 
 #[tokio::test]
