@@ -1,10 +1,12 @@
 //! One attempt at one backend: a connection, the request on it, and the head of its answer.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{StatusCode, header};
+use http_body::Body as _;
 use tokio::time::Instant;
 
 use super::forward::{Answered, Forward};
@@ -36,9 +38,10 @@ impl Forward<'_> {
         member: &Member,
         exchange: &Exchange,
         body: Body,
+        waits: &Cell<bool>,
     ) -> Result<Answered, Missed> {
         let began = Instant::now();
-        let attempt = self.attempt(cluster, member, exchange, body);
+        let attempt = self.attempt(cluster, member, exchange, body, waits);
         let answered = match self.retry.and_then(|policy| policy.per_try_timeout) {
             None => attempt.await,
             Some(allowed) => {
@@ -46,6 +49,7 @@ impl Forward<'_> {
                 answered.unwrap_or_else(|_| Err(Missed::per_try()))
             }
         };
+        waits.set(false);
         match &answered {
             Ok((head, _)) => {
                 cluster.answered_in(member, began.elapsed());
@@ -63,13 +67,17 @@ impl Forward<'_> {
         member: &Member,
         exchange: &Exchange,
         mut body: Body,
+        waits: &Cell<bool>,
     ) -> Result<Answered, Missed> {
+        // Of a body the client may be late with its part.
+        let is_whole = body.is_end_stream();
         let endpoint = &member.endpoint;
         let pool = self.pools.of(endpoint, self.settings.pool_idle);
         let oldest = Instant::now().checked_sub(self.settings.timeouts.backend_keep_alive);
         // Another protocol takes its connection to itself, unless HTTP/2 is all that the backend speaks.
         let may_share = exchange.upgrade.is_none() || endpoint.dial.has_http2_only();
         if let Some(line) = pool.take(endpoint, may_share, oldest) {
+            waits.set(is_whole);
             match self.exchange_on(line, &pool, endpoint, exchange, body).await {
                 // The backend may close what is unused; that our request was on its way is no failure of its.
                 Err(missed) if missed.was_late => match missed.body {
@@ -79,9 +87,13 @@ impl Forward<'_> {
                 outcome => return outcome,
             }
         }
+        waits.set(false);
         // Boxed: the task of every connection of a client would have room for it all the time.
         match Box::pin(self.line(cluster, endpoint, &pool, exchange, may_share)).await {
-            Ok(line) => self.exchange_on(line, &pool, endpoint, exchange, body).await,
+            Ok(line) => {
+                waits.set(is_whole);
+                self.exchange_on(line, &pool, endpoint, exchange, body).await
+            }
             Err(NoLine::Connect(error)) => {
                 let (failure, blame) = (Failure::from(&*error), Some(error.to_string()));
                 Err(Missed { failure, miss: Miss::Connect, body: Some(body), was_late: false, blame })

@@ -1,5 +1,6 @@
 //! Steps 5 and 6 of a request: pick an endpoint, send, and try the next one where that is safe.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(super) struct Attempts {
     busy: Option<Busy>,
     /// And one of those that are asked again.
     retry: Option<Permit>,
+    /// Whether that backend has all of it and has not answered.
+    waits: Cell<bool>,
 }
 
 /// What is to be sent, and how often that can be done.
@@ -52,6 +55,13 @@ enum Sent {
 }
 
 pub(super) type Answered = (ResponseHead, Body);
+
+impl Attempts {
+    /// The backend that was still to answer when the time for that was over.
+    pub fn late(&self) -> Option<&Member> {
+        self.backend.as_ref().filter(|_| self.waits.get())
+    }
+}
 
 impl Forward<'_> {
     /// Asks the cluster's endpoints until one answers, and again as far as the policy goes.
@@ -155,6 +165,8 @@ impl Forward<'_> {
                 }
                 retries += 1;
                 last = None;
+                // Nobody has it while it waits.
+                attempts.busy = None;
                 drop(result);
                 tokio::time::sleep(wait).await;
             } else {
@@ -175,7 +187,7 @@ impl Forward<'_> {
         attempts.count += 1;
         attempts.busy = Some(member.endpoint.begin());
         attempts.backend = Some(member.clone());
-        self.timed(cluster, member, exchange, body).await
+        self.timed(cluster, member, exchange, body, &attempts.waits).await
     }
 
     /// Asks a second member where the first takes long, and takes the first response.
@@ -194,7 +206,7 @@ impl Forward<'_> {
         let busy = member.endpoint.begin();
         attempts.backend = Some(member.clone());
         let asked = member.clone();
-        let mut first = pin!(self.timed(cluster, &asked, exchange, replay.body()));
+        let mut first = pin!(self.timed(cluster, &asked, exchange, replay.body(), &attempts.waits));
         if let Ok(answered) = tokio::time::timeout(after, first.as_mut()).await {
             attempts.busy = Some(busy);
             return (answered, member);
@@ -209,7 +221,9 @@ impl Forward<'_> {
         attempts.count += 1;
         tried.push(other.endpoint.id);
         let other_busy = other.endpoint.begin();
-        let mut second = pin!(self.timed(cluster, &other, exchange, replay.body()));
+        // The first is the one who was to answer.
+        let waits = Cell::default();
+        let mut second = pin!(self.timed(cluster, &other, exchange, replay.body(), &waits));
         let (answered, is_first) = tokio::select! {
             answered = first.as_mut() => match answered {
                 Ok(answered) => (Ok(answered), true),

@@ -6,7 +6,7 @@ use h2::Reason;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Puppet, counts, hosts, is_in, pool, puppets, told_of, with};
+use super::{Puppet, counts, get_with, hosts, is_in, pool, puppets, ruled, told_of, with};
 use crate::support::{Backend, Gateway, Port, Wire, eventually, get, request};
 
 /// Judges by nothing but what is said in `fields`.
@@ -101,6 +101,48 @@ async fn a_backend_that_resets_each_stream_of_its_connection_is_ejected() {
         assert_eq!(request(gateway.address(), get("/")).await.code(), "backend-closed");
     }
     eventually(|| async { !is_in(&gateway, bad.address()).await }).await;
+}
+
+/// Reads whatever comes and says nothing.
+fn silent() -> Backend {
+    Backend::with(|mut wire: Wire| async move { while !wire.read_some().await.is_empty() {} })
+}
+
+#[tokio::test]
+async fn a_backend_that_has_not_answered_when_a_requests_time_is_over_has_failed() {
+    for judge in [json!({ "outlier_detection": judging(json!({ "consecutive_gateway_failures": 2 })) }), json!({})] {
+        let backend = silent();
+        let short = if judge == json!({}) { json!({ "max_failure": 2 }) } else { json!({}) };
+        let fields = with(json!({ "backends": [with(backend.host(), short)] }), judge);
+        let gateway = Gateway::start(ruled(fields, json!({ "timeouts": { "request": "100ms" } }))).await;
+        for _ in 0..2 {
+            assert_eq!(request(gateway.address(), get("/")).await.code(), "request-timeout");
+        }
+        eventually(|| async { !is_in(&gateway, backend.address()).await }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_late_itself_ejects_nobody() {
+    let backend = silent();
+    let detection = json!({ "outlier_detection": judging(json!({ "consecutive_gateway_failures": 1 })) });
+    let fields = with(json!({ "backends": hosts([&backend]) }), detection);
+    let gateway = Gateway::start(ruled(fields, json!({ "timeouts": { "request": "100ms" } }))).await;
+    // Its body does not come,
+    let mut wire = Wire::connect(gateway.address()).await;
+    wire.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 50\r\n\r\nhello").await;
+    assert_eq!(wire.read_head().await.status(), 504);
+    // its patience is short,
+    let mut call = get_with("/", "grpc-timeout", "10m");
+    call.headers_mut().insert("content-type", "application/grpc".parse().expect("a value"));
+    assert_eq!(request(gateway.address(), call).await.header("grpc-status"), Some("4"));
+    // it leaves.
+    let mut wire = Wire::connect(gateway.address()).await;
+    wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    drop(wire);
+    gateway.logged(3).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(is_in(&gateway, backend.address()).await);
 }
 
 #[tokio::test]
