@@ -107,7 +107,8 @@ impl Forward<'_> {
             let hedge = covered.and_then(|policy| policy.hedge_after);
             let asked = match (&sent, hedge) {
                 (Sent::Again(replay), Some(after)) if replay.is_at_hand() => {
-                    Box::pin(self.hedged(cluster, member, exchange, replay, after, &mut tried, attempts)).await
+                    Box::pin(self.hedged(cluster, member, exchange, replay, after, &mut tried, attempts))
+                        .await
                 }
                 _ => (self.ask(cluster, &member, exchange, body, attempts).await, member),
             };

@@ -167,8 +167,7 @@ mod tests {
 
     #[test]
     fn failures_are_repeated_as_far_as_they_are_meant() {
-        let none =
-            [Miss::Connect, Miss::Refused, Miss::Reset, Miss::Invalid, Miss::Silent, Miss::Final];
+        let none = [Miss::Connect, Miss::Refused, Miss::Reset, Miss::Invalid, Miss::Silent, Miss::Final];
         let repeated = |on| {
             let policy = policy(vec![on]);
             none.map(|miss| policy.repeats_miss(miss))

@@ -86,7 +86,11 @@ async fn told_of(gateway: &Gateway, backend: std::net::SocketAddr) -> Value {
     assert_eq!(status, 200, "{body}");
     let told: Value = serde_json::from_str(&body).expect("JSON");
     let mut backends = told["upstreams"].as_array().into_iter().flatten().flat_map(|upstream| {
-        upstream["backends"].as_array().into_iter().flatten().filter(|told| told["host"] == backend.to_string())
+        upstream["backends"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|told| told["host"] == backend.to_string())
     });
     backends.next().unwrap_or_else(|| panic!("{backend} is in {told}")).clone()
 }

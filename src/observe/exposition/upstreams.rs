@@ -66,12 +66,9 @@ pub(super) fn write(page: &mut Page, upstreams: &[Upstream]) {
         "1 while a backend takes its turns, 0 while it is ejected.",
         |backend| u64::from(backend.is_healthy),
     );
-    each_backend(
-        "cloudcup_backend_requests_active",
-        "gauge",
-        "Requests that a backend has.",
-        |backend| u64::from(backend.requests),
-    );
+    each_backend("cloudcup_backend_requests_active", "gauge", "Requests that a backend has.", |backend| {
+        u64::from(backend.requests)
+    });
     each_backend(
         "cloudcup_backend_ejections_total",
         "counter",

@@ -91,7 +91,8 @@ fn flapping(port: Port, mut stop: watch::Receiver<bool>) -> JoinHandle<Port> {
 
 fn asking(number: usize) -> (Request<Full<Bytes>>, String) {
     let body = if number % 3 == 0 { String::new() } else { format!("{number}:").repeat(number % 500 + 1) };
-    let mut asking = if body.is_empty() { get(&format!("/{number}")) } else { post(&format!("/{number}"), body.clone()) };
+    let mut asking =
+        if body.is_empty() { get(&format!("/{number}")) } else { post(&format!("/{number}"), body.clone()) };
     if number % 3 == 1 {
         *asking.method_mut() = Method::PUT;
     }
@@ -112,7 +113,11 @@ fn is_right(answer: &Answer, number: usize, body: &str) -> bool {
         assert_eq!(told["body"], body, "{number}");
         return true;
     }
-    assert!(answer.status.is_server_error() && told["code"].is_string(), "{number}: {} {told}", answer.status);
+    assert!(
+        answer.status.is_server_error() && told["code"].is_string(),
+        "{number}: {} {told}",
+        answer.status
+    );
     false
 }
 
@@ -176,8 +181,12 @@ async fn survive(fields: Value, good: &Backend, stop: impl AsyncFnOnce()) {
 
 #[tokio::test]
 async fn every_client_is_told_the_truth_whatever_backends_do() {
-    for judged in [json!({}), json!({ "outlier_detection": { "base_ejection_time": "300ms", "interval": "500ms", "max_ejection_percent": 80 } })] {
-        let (good, bad, dead, port) = (Backend::echo("good"), [bad(), bad()], Port::reserve(), Port::reserve());
+    for judged in [
+        json!({}),
+        json!({ "outlier_detection": { "base_ejection_time": "300ms", "interval": "500ms", "max_ejection_percent": 80 } }),
+    ] {
+        let (good, bad, dead, port) =
+            (Backend::echo("good"), [bad(), bad()], Port::reserve(), Port::reserve());
         let members = json!([bad[0].host(), good.host(), dead.host(), port.host(), bad[1].host()]);
         let (stop, stopped) = watch::channel(false);
         let flapping = flapping(port, stopped);

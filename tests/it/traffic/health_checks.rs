@@ -52,7 +52,9 @@ async fn an_http_check_asks_as_the_document_says() {
     assert!(head.field("user-agent").is_some_and(|agent| agent.contains("cloud-cup")), "{head:?}");
     assert_eq!(first_check(&gateway, &backend).await, Ok(()));
     // Without anything it asks for `/`, by the backend's own name.
-    gateway.change(pool(json!({ "backends": hosts([&backend]), "health_check": { "interval": "100ms" } }))).await;
+    gateway
+        .change(pool(json!({ "backends": hosts([&backend]), "health_check": { "interval": "100ms" } })))
+        .await;
     let plain = async {
         loop {
             let head = asked.recv().await.expect("it is asked");
@@ -91,7 +93,10 @@ async fn statuses_and_body_decide() {
         assert_eq!(told.is_ok(), is_good, "{status} {fields}: {told:?}");
         if let Err(cause) = told {
             let is_status = cause.contains(&status.to_string());
-            assert!(cause.contains("health check") && (is_status || fields["body"] != Value::Null), "{cause}");
+            assert!(
+                cause.contains("health check") && (is_status || fields["body"] != Value::Null),
+                "{cause}"
+            );
         }
     }
 }
@@ -238,7 +243,8 @@ async fn a_backend_goes_and_comes_back_without_a_single_failed_request() {
     let (stop, stopped) = watch::channel(false);
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..4 {
-        let (mut client, stopped) = (Client::http1(gateway.address()).await.expect("a connection"), stopped.clone());
+        let (mut client, stopped) =
+            (Client::http1(gateway.address()).await.expect("a connection"), stopped.clone());
         asking.spawn(async move {
             let mut sent = 0;
             while !*stopped.borrow() {
@@ -293,7 +299,8 @@ async fn a_grpc_check_asks_the_health_service() {
         let (say, serving) = watch::channel(1);
         let (services, mut asked) = mpsc::unbounded_channel();
         let backend = grpc_backend(serving, services);
-        let checks = with(json!({ "type": "grpc", "healthy_threshold": 1, "unhealthy_threshold": 1 }), service);
+        let checks =
+            with(json!({ "type": "grpc", "healthy_threshold": 1, "unhealthy_threshold": 1 }), service);
         let gateway = checking(&backend, json!({ "protocol": "h2c" }), checks).await;
         assert_eq!(first_check(&gateway, &backend).await, Ok(()));
         assert_eq!(within(asked.recv()).await.expect("it is asked"), message);
@@ -313,7 +320,8 @@ async fn a_grpc_check_asks_the_health_service() {
 async fn a_tcp_check_asks_for_a_connection_and_nothing_else() {
     let port = Port::reserve();
     let good = Backend::echo("good");
-    let checks = json!({ "type": "tcp", "interval": "100ms", "healthy_threshold": 1, "unhealthy_threshold": 1 });
+    let checks =
+        json!({ "type": "tcp", "interval": "100ms", "healthy_threshold": 1, "unhealthy_threshold": 1 });
     let fields = json!({ "backends": [port.host(), good.host()], "health_check": checks });
     let gateway = Gateway::start(pool(fields)).await;
     eventually(|| async { !is_in(&gateway, port.address()).await }).await;
@@ -442,7 +450,8 @@ async fn the_status_says_why_a_backend_is_out() {
     let (bad, good) = (Puppet::new("bad"), echoes(1));
     bad.check_with(418);
     let members = json!([bad.host(), good[0].host()]);
-    let gateway = Gateway::start(pool(json!({ "backends": members, "health_check": check(json!({})) }))).await;
+    let gateway =
+        Gateway::start(pool(json!({ "backends": members, "health_check": check(json!({})) }))).await;
     eventually(|| async { !is_in(&gateway, bad.address()).await }).await;
     let told = told_of(&gateway, bad.address()).await;
     assert!(told["cause"].as_str().is_some_and(|cause| cause.contains("418")), "{told}");

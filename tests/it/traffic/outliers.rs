@@ -110,7 +110,9 @@ fn silent() -> Backend {
 
 #[tokio::test]
 async fn a_backend_that_has_not_answered_when_a_requests_time_is_over_has_failed() {
-    for judge in [json!({ "outlier_detection": judging(json!({ "consecutive_gateway_failures": 2 })) }), json!({})] {
+    for judge in
+        [json!({ "outlier_detection": judging(json!({ "consecutive_gateway_failures": 2 })) }), json!({})]
+    {
         let backend = silent();
         let short = if judge == json!({}) { json!({ "max_failure": 2 }) } else { json!({}) };
         let fields = with(json!({ "backends": [with(backend.host(), short)] }), judge);
@@ -175,8 +177,7 @@ async fn a_backend_that_fails_too_often_is_ejected() {
     let backends = Puppet::several::<2>();
     backends[1].serve_with(503);
     let document = |threshold: u32, volume: u32| {
-        let percentage =
-            json!({ "threshold": threshold, "minimum_hosts": 2, "request_volume": volume });
+        let percentage = json!({ "threshold": threshold, "minimum_hosts": 2, "request_volume": volume });
         judged(&backends, json!({ "interval": "300ms", "failure_percentage": percentage }))
     };
     // Too few requests are no reason.
@@ -260,7 +261,8 @@ async fn a_backend_that_fails_its_probe_stays_out() {
 async fn an_ejected_backend_takes_its_turns_again_although_its_upstream_was_changed_meanwhile() {
     let backends = Puppet::several::<3>();
     let document = |count: usize| {
-        let fields = json!({ "consecutive_5xx": 1, "base_ejection_time": "500ms", "max_ejection_percent": 50 });
+        let fields =
+            json!({ "consecutive_5xx": 1, "base_ejection_time": "500ms", "max_ejection_percent": 50 });
         judged(&backends[..count], fields)
     };
     let gateway = Gateway::start(document(2)).await;

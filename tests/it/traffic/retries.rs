@@ -14,7 +14,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{hosts, pool_load, ruled, with};
-use crate::support::{Backend, Client, Feed, Gateway, Port, Wire, eventually, feed, get, post, request, within};
+use crate::support::{
+    Backend, Client, Feed, Gateway, Port, Wire, eventually, feed, get, post, request, within,
+};
 
 /// What a backend does with a request that it has read.
 #[derive(Clone)]
@@ -90,7 +92,13 @@ async fn each_condition_is_met_by_what_it_names() {
     let cases: [(&str, Vec<(Act, bool)>); 10] = [
         (
             "reset",
-            vec![(Close, true), (Reset, true), (status(500), false), (status(502), false), (garbage(), false)],
+            vec![
+                (Close, true),
+                (Reset, true),
+                (status(500), false),
+                (status(502), false),
+                (garbage(), false),
+            ],
         ),
         (
             "5xx",
@@ -115,7 +123,10 @@ async fn each_condition_is_met_by_what_it_names() {
                 (status(505), false),
             ],
         ),
-        ("retriable-4xx", vec![(status(409), true), (status(404), false), (status(503), false), (Close, false)]),
+        (
+            "retriable-4xx",
+            vec![(status(409), true), (status(404), false), (status(503), false), (Close, false)],
+        ),
         ("connect-failure", vec![(Close, false), (status(503), false)]),
         ("cancelled", vec![(grpc(1), true), (grpc(2), false), (status(503), false)]),
         ("deadline-exceeded", vec![(grpc(4), true), (grpc(0), false)]),
@@ -210,13 +221,16 @@ async fn a_stream_that_was_refused_is_tried_again() {
 
 #[tokio::test]
 async fn attempts_are_counted_and_bounded() {
-    for (fields, expected) in
-        [(json!({}), 3), (json!({ "attempts": 1 }), 2), (json!({ "attempts": 10 }), 11)]
+    for (fields, expected) in [(json!({}), 3), (json!({ "attempts": 1 }), 2), (json!({ "attempts": 10 }), 11)]
     {
         let (bad, _) = acting([status(503)]);
         let gateway = over([&bad], with(fields, json!({ "on": ["5xx"] }))).await;
         let answer = request(gateway.address(), get("/")).await;
-        assert_eq!((answer.status.as_u16(), answer.text()), (503, "told"), "the last response is the client's");
+        assert_eq!(
+            (answer.status.as_u16(), answer.text()),
+            (503, "told"),
+            "the last response is the client's"
+        );
         assert_eq!(bad.requests(), expected);
         assert_eq!(attempts(&gateway, 1).await as usize, expected);
         assert_eq!(gateway.metric("cloudcup_backend_retries_total").await as usize, expected - 1);
@@ -239,7 +253,9 @@ async fn each_attempt_has_its_time() {
 
 #[tokio::test]
 async fn a_backend_that_is_silent_for_too_long_has_not_answered() {
-    for (on, is_repeated) in [("5xx", true), ("gateway-error", true), ("reset", false), ("unavailable", false)] {
+    for (on, is_repeated) in
+        [("5xx", true), ("gateway-error", true), ("reset", false), ("unavailable", false)]
+    {
         let ((hanging, _), good) = (acting([Hang]), Backend::echo("good"));
         let rule = json!({ "retry": { "on": [on] }, "timeouts": { "backend_idle": "150ms" } });
         let document = ruled(json!({ "backends": hosts([&hanging, &good]) }), rule);
@@ -280,9 +296,8 @@ async fn waits_between_attempts() {
 async fn a_backend_may_ask_for_a_longer_wait() {
     for code in [503, 429] {
         let busy = answer(code, "retry-after: 1\r\n", "busy");
-        let retry = |max: &str| {
-            json!({ "on": ["5xx"], "statuses": [429], "backoff": { "base": "1ms", "max": max } })
-        };
+        let retry =
+            |max: &str| json!({ "on": ["5xx"], "statuses": [429], "backoff": { "base": "1ms", "max": max } });
         let ((bad, _), good) = (acting([busy.clone()]), Backend::echo("good"));
         let gateway = over([&bad, &good], retry("2s")).await;
         let began = Instant::now();
@@ -342,7 +357,9 @@ async fn bodies_are_sent_again_as_far_as_they_were_kept() {
             let before = good.requests();
             // One byte more is sent once. Whose turn it is, is not known any more.
             let mut met = Vec::new();
-            for pieces in [&["01234", "56789", "x"][..], &["0123456789x"], &["01", "23456789x"], &["", "0123456789x"]] {
+            for pieces in
+                [&["01234", "56789", "x"][..], &["0123456789x"], &["01", "23456789x"], &["", "0123456789x"]]
+            {
                 let answer = put_pieces(&gateway, version, pieces).await;
                 met.push(answer.status.as_u16());
             }
@@ -353,7 +370,10 @@ async fn bodies_are_sent_again_as_far_as_they_were_kept() {
             assert!(failures > 0 && met.iter().all(|status| [200, failed].contains(status)), "{met:?}");
             assert_eq!(good.requests() - before, met.len() - failures, "none was sent twice");
             let seen = seen.lock().expect("nobody panics with it");
-            assert!(seen.iter().all(|body| ["0123456789", "x", "0123456789x"].contains(&&**body)), "{seen:?}");
+            assert!(
+                seen.iter().all(|body| ["0123456789", "x", "0123456789x"].contains(&&**body)),
+                "{seen:?}"
+            );
         }
     }
 }
@@ -363,7 +383,8 @@ async fn a_body_is_sent_again_over_http2_too() {
     let good = Backend::echo_h2c("good");
     let bad = refusing(usize::MAX >> 4);
     for retries in ["refused-stream", "5xx"] {
-        let gateway = before(hosts([&bad, &good]), json!({ "protocol": "h2c" }), json!({ "on": [retries] })).await;
+        let gateway =
+            before(hosts([&bad, &good]), json!({ "protocol": "h2c" }), json!({ "on": [retries] })).await;
         for _ in 0..2 {
             let answer = request(gateway.address(), put(Version::HTTP_2, "hello")).await;
             assert_eq!(answer.json()["body"], "hello");
@@ -510,8 +531,10 @@ async fn a_burst_of_failures_makes_no_more_retries_than_the_budget() {
         let rest = asking.join_all().await;
         assert_eq!(rest, vec![200; expected], "{limits}");
         assert_eq!(backend.requests(), BURST + expected, "{limits}");
-        eventually(|| async { pool_load(&gateway).await[..2] == [0.0, 0.0] && pool_load(&gateway).await[3] == 0.0 })
-            .await;
+        eventually(|| async {
+            pool_load(&gateway).await[..2] == [0.0, 0.0] && pool_load(&gateway).await[3] == 0.0
+        })
+        .await;
     }
 }
 
@@ -556,7 +579,8 @@ fn slow(name: &'static str) -> (Backend, mpsc::Receiver<()>, Arc<Semaphore>) {
                 }
                 let body = json!({ "backend": name }).to_string();
                 let length = body.len();
-                let _ = wire.try_send(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")).await;
+                let _ =
+                    wire.try_send(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")).await;
             }
         }
     });
@@ -576,7 +600,10 @@ async fn a_second_backend_is_asked_when_the_first_takes_long() {
         within(closed.recv()).await.expect("the loser's connection is closed");
         assert_eq!((slow.requests(), good.requests()), (1, 1));
         let log = gateway.logged(1).await;
-        assert_eq!((&log[0]["attempts"], &log[0]["backend"]), (&json!(2), &json!(good.address().to_string())));
+        assert_eq!(
+            (&log[0]["attempts"], &log[0]["backend"]),
+            (&json!(2), &json!(good.address().to_string()))
+        );
         eventually(|| async { pool_load(&gateway).await == [0.0, 0.0, 1.0, 0.0] }).await;
     }
 }
@@ -600,7 +627,8 @@ async fn the_first_backend_may_still_win() {
 #[tokio::test]
 async fn who_fails_leaves_it_to_the_other() {
     let ((first, _, go), bad) = (slow("first"), Port::reserve());
-    let gateway = before(json!([first.host(), bad.host()]), json!({}), json!({ "hedge_after": "50ms" })).await;
+    let gateway =
+        before(json!([first.host(), bad.host()]), json!({}), json!({ "hedge_after": "50ms" })).await;
     let asking = tokio::spawn(request(gateway.address(), get("/")));
     tokio::time::sleep(Duration::from_millis(150)).await;
     go.add_permits(1);
@@ -610,10 +638,9 @@ async fn who_fails_leaves_it_to_the_other() {
 
 #[tokio::test]
 async fn nothing_is_asked_twice_at_a_time_that_may_not_be_or_beyond_the_budget() {
-    for (fields, asking) in [
-        (json!({}), post("/", "")),
-        (json!({ "limits": { "retries": 0, "retry_budget": 0 } }), get("/")),
-    ] {
+    for (fields, asking) in
+        [(json!({}), post("/", "")), (json!({ "limits": { "retries": 0, "retry_budget": 0 } }), get("/"))]
+    {
         let ((first, _, go), good) = (slow("first"), Backend::echo("good"));
         let gateway = before(hosts([&first, &good]), fields, json!({ "hedge_after": "50ms" })).await;
         let asking = tokio::spawn(request(gateway.address(), asking));

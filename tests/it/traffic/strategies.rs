@@ -29,9 +29,7 @@ fn slow(name: &str, time: Duration) -> Backend {
 }
 
 fn weighted(backends: &[(&Backend, u32)]) -> Value {
-    let weighted = |(backend, weight): &(&Backend, u32)| {
-        json!({ "host": backend.address().to_string(), "weight": weight })
-    };
+    let weighted = |(backend, weight): &(&Backend, u32)| json!({ "host": backend.address().to_string(), "weight": weight });
     backends.iter().map(weighted).collect()
 }
 

@@ -109,7 +109,9 @@ async fn a_response_that_takes_too_long_is_cut_off() {
 async fn an_attempt_that_takes_too_long_is_a_504_when_there_is_no_other() {
     let backend = silent();
     let fields = json!({ "backends": hosts([&backend]) });
-    for (retry, expected) in [(json!({ "on": [] }), 1), (json!({ "attempts": 2, "backoff": { "base": "1ms" } }), 3)] {
+    for (retry, expected) in
+        [(json!({ "on": [] }), 1), (json!({ "attempts": 2, "backoff": { "base": "1ms" } }), 3)]
+    {
         let rule = json!({ "retry": with(json!({ "per_try_timeout": SHORT }), retry) });
         let gateway = Gateway::start(ruled(fields.clone(), rule)).await;
         shortly(&gateway, 504, "per-try-timeout").await;
@@ -124,7 +126,9 @@ async fn full() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
     let listener = socket.listen(1).expect("it is bound");
     let address = listener.local_addr().expect("it is bound");
     let mut waiting = Vec::new();
-    while let Ok(connected) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+    while let Ok(connected) =
+        tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await
+    {
         waiting.push(connected.expect("it is in the queue"));
         assert!(waiting.len() < 16, "the queue is never full here");
     }
@@ -148,7 +152,8 @@ async fn a_handshake_that_does_not_end_is_a_504() {
     for (more, rule) in both("tls") {
         let folder = TempDir::new().expect("a folder");
         let fields = json!({ "backends": hosts([&backend]), "tls": { "verify": false } });
-        let gateway = Gateway::try_start_in(folder, document(&fields, &rule, &more)).await.expect("it starts");
+        let gateway =
+            Gateway::try_start_in(folder, document(&fields, &rule, &more)).await.expect("it starts");
         shortly(&gateway, 504, "backend-tls-timeout").await;
     }
 }
@@ -223,7 +228,10 @@ async fn a_websocket_that_lasts_too_long_is_closed_with_1001() {
     for (more, rule) in both("tunnel") {
         let fields = json!({ "backends": hosts([&backend]) });
         // A request's time is over when its connection was changed.
-        let more = with(json!({ "timeouts": with(more["timeouts"].clone(), json!({ "request": "1s" })) }), json!({}));
+        let more = with(
+            json!({ "timeouts": with(more["timeouts"].clone(), json!({ "request": "1s" })) }),
+            json!({}),
+        );
         let gateway = Gateway::start(document(&fields, &rule, &more)).await;
         let mut wire = Wire::connect(gateway.address()).await;
         let began = Instant::now();
