@@ -13,7 +13,7 @@ use crate::observe::exposition::{self, Facts};
 use crate::observe::metrics::WorkerMetrics;
 use crate::proxy::{Certificate, Snapshot};
 use crate::reload::{Counts, Current, Ledger};
-use crate::upstream::Out;
+use crate::upstream::{Endpoint, Out};
 
 /// Where everything that is told comes from.
 pub struct Sources {
@@ -132,6 +132,14 @@ pub struct KeySetStatus {
 pub struct UpstreamStatus {
     /// Its name; that of a route's own backends is made of the route's pattern.
     pub name: String,
+    /// Requests that it has, waiting ones among them.
+    pub requests: u32,
+    /// Those of them that wait for a connection.
+    pub pending: u32,
+    /// Connections to its backends, unused ones among them.
+    pub connections: u32,
+    /// Requests that are being asked again.
+    pub retries: u32,
     /// In the document's order.
     pub backends: Vec<BackendStatus>,
 }
@@ -145,6 +153,8 @@ pub struct BackendStatus {
     pub healthy: bool,
     /// Whether the operator has taken it out.
     pub drained: bool,
+    /// Requests that it has.
+    pub requests: u32,
     /// How often it was taken out.
     pub ejections: u64,
     /// Why, the last time.
@@ -187,20 +197,20 @@ impl Sources {
     /// All numbers, for Prometheus.
     pub fn metrics(&self) -> String {
         let snapshot = self.current.load();
-        let backends = upstreams(&snapshot).into_iter().flat_map(|upstream| {
-            upstream.backends.into_iter().map(move |backend| exposition::Backend {
-                upstream: upstream.name.clone(),
-                backend: backend.host,
-                is_healthy: backend.healthy,
-                ejections: backend.ejections,
-            })
+        let upstreams = upstreams(&snapshot).into_iter().map(|upstream| exposition::Upstream {
+            upstream: upstream.name,
+            requests: upstream.requests,
+            pending: upstream.pending,
+            connections: upstream.connections,
+            retries: upstream.retries,
+            backends: upstream.backends.into_iter().map(backend_facts).collect(),
         });
         let facts = Facts {
             revision: snapshot.revision,
             reloads_applied: self.counts.applied.load(Relaxed),
             reloads_rejected: self.counts.rejected.load(Relaxed),
             access_log_dropped: snapshot.access_log.as_ref().map_or(0, |sink| sink.dropped()),
-            backends: backends.collect(),
+            upstreams: upstreams.collect(),
             certificates: snapshot.certificates.iter().map(certificate_facts).collect(),
             plugins: plugins(&snapshot).into_iter().map(plugin_facts).collect(),
             ..self.capability_facts()
@@ -247,20 +257,33 @@ fn plugin_facts(plugin: PluginStatus) -> exposition::Plugin {
     exposition::Plugin { name: plugin.name, is_tripped: plugin.tripped, trips: plugin.trips }
 }
 
+fn backend_facts(backend: BackendStatus) -> exposition::Backend {
+    let BackendStatus { host, healthy, requests, ejections, .. } = backend;
+    exposition::Backend { backend: host, is_healthy: healthy, requests, ejections }
+}
+
 fn upstreams(snapshot: &Snapshot) -> Vec<UpstreamStatus> {
-    let upstream = |cluster: &Arc<crate::upstream::Cluster>| UpstreamStatus {
-        name: cluster.name().to_owned(),
-        backends: cluster
-            .members()
-            .iter()
-            .map(|member| BackendStatus {
-                host: member.endpoint.host.clone(),
-                healthy: member.endpoint.is_healthy(),
-                drained: member.endpoint.is_out(Out::Drained),
-                ejections: member.endpoint.ejections(),
-                cause: member.endpoint.cause().map(|cause| cause.to_string()),
-            })
-            .collect(),
+    let upstream = |cluster: &Arc<crate::upstream::Cluster>| {
+        let [requests, pending, connections, retries] = cluster.load().now();
+        UpstreamStatus {
+            name: cluster.name().to_owned(),
+            requests,
+            pending,
+            connections,
+            retries,
+            backends: cluster.members().iter().map(|member| backend(&member.endpoint)).collect(),
+        }
     };
     snapshot.clusters.iter().map(upstream).collect()
+}
+
+fn backend(endpoint: &Endpoint) -> BackendStatus {
+    BackendStatus {
+        host: endpoint.host.clone(),
+        healthy: endpoint.is_healthy(),
+        drained: endpoint.is_out(Out::Drained),
+        requests: endpoint.active(),
+        ejections: endpoint.ejections(),
+        cause: endpoint.cause().map(|cause| cause.to_string()),
+    }
 }

@@ -6,8 +6,10 @@ use std::fmt::Write;
 mod capabilities;
 mod compression;
 mod tls;
+mod upstreams;
 
 pub use tls::Certificate;
+pub use upstreams::{Backend, Upstream};
 
 use super::metrics::{BUCKETS, RouteMetrics, WorkerMetrics};
 
@@ -19,7 +21,7 @@ pub struct Facts {
     pub reloads_applied: u64,
     pub reloads_rejected: u64,
     pub access_log_dropped: u64,
-    pub backends: Vec<Backend>,
+    pub upstreams: Vec<Upstream>,
     pub certificates: Vec<Certificate>,
     pub plugins: Vec<Plugin>,
     pub limits: Vec<Limit>,
@@ -82,23 +84,13 @@ pub struct Store {
     pub bytes: usize,
 }
 
-/// A backend's state.
-#[derive(Debug)]
-#[allow(missing_docs, reason = "each is a label or the value of its metric")]
-pub struct Backend {
-    pub upstream: String,
-    pub backend: String,
-    pub is_healthy: bool,
-    pub ejections: u64,
-}
-
 /// Adds the shards up and writes everything down.
 pub fn write(workers: &[impl AsRef<WorkerMetrics>], facts: &Facts) -> String {
     let mut page = Page(String::with_capacity(16 << 10));
     let workers: Vec<_> = workers.iter().map(AsRef::as_ref).collect();
     write_requests(&mut page, &workers);
     write_plugins(&mut page, &workers);
-    write_backends(&mut page, &facts.backends);
+    upstreams::write(&mut page, &facts.upstreams);
     capabilities::write(&mut page, facts);
     compression::write(&mut page, &workers);
     tls::write(&mut page, &workers, facts);
@@ -218,23 +210,6 @@ fn write_plugins(page: &mut Page, workers: &[&WorkerMetrics]) {
         for (code, count) in faults {
             page.line("cloudcup_plugin_faults_total", &[("plugin", plugin), ("code", code)], count);
         }
-    }
-}
-
-fn write_backends(page: &mut Page, backends: &[Backend]) {
-    page.head(
-        "cloudcup_backend_healthy",
-        "gauge",
-        "1 while a backend takes its turns, 0 while it is ejected.",
-    );
-    for Backend { upstream, backend, is_healthy, .. } in backends {
-        let labels = [("upstream", upstream.as_str()), ("backend", backend.as_str())];
-        page.line("cloudcup_backend_healthy", &labels, u8::from(*is_healthy));
-    }
-    page.head("cloudcup_backend_ejections_total", "counter", "How often a backend was ejected.");
-    for Backend { upstream, backend, ejections, .. } in backends {
-        let labels = [("upstream", upstream.as_str()), ("backend", backend.as_str())];
-        page.line("cloudcup_backend_ejections_total", &labels, ejections);
     }
 }
 

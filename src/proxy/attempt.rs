@@ -1,10 +1,12 @@
 //! One attempt at one backend: a connection, the request on it, and the head of its answer.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{StatusCode, header};
+use http_body::Body as _;
 use tokio::time::Instant;
 
 use super::forward::{Answered, Forward};
@@ -22,6 +24,8 @@ pub(super) struct Missed {
     pub failure: Failure,
     pub miss: Miss,
     pub body: Option<Body>,
+    /// Whether it may be that the connection was at its end when the request came.
+    was_late: bool,
     /// The error, where the backend is to blame. The client is told less of it.
     blame: Option<String>,
 }
@@ -34,9 +38,10 @@ impl Forward<'_> {
         member: &Member,
         exchange: &Exchange,
         body: Body,
+        waits: &Cell<bool>,
     ) -> Result<Answered, Box<Missed>> {
         let began = Instant::now();
-        let attempt = self.attempt(cluster, member, exchange, body);
+        let attempt = self.attempt(cluster, member, exchange, body, waits);
         let answered = match self.retry.and_then(|policy| policy.per_try_timeout) {
             None => attempt.await,
             Some(allowed) => {
@@ -44,6 +49,7 @@ impl Forward<'_> {
                 answered.unwrap_or_else(|_| Err(Missed::per_try()))
             }
         };
+        waits.set(false);
         match &answered {
             Ok((head, _)) => {
                 cluster.answered_in(member, began.elapsed());
@@ -64,17 +70,20 @@ impl Forward<'_> {
         member: &Member,
         exchange: &Exchange,
         mut body: Body,
+        waits: &Cell<bool>,
     ) -> Result<Answered, Box<Missed>> {
+        // Of a body the client may be late with its part.
+        let is_whole = body.is_end_stream();
         let endpoint = &member.endpoint;
         let pool = self.pools.of(endpoint, self.settings.pool_idle);
         let oldest = Instant::now().checked_sub(self.settings.timeouts.backend_keep_alive);
         // Another protocol takes its connection to itself, unless HTTP/2 is all that the backend speaks.
         let may_share = exchange.upgrade.is_none() || endpoint.dial.has_http2_only();
         if let Some(line) = pool.take(endpoint, may_share, oldest) {
+            waits.set(is_whole);
             match self.exchange_on(line, &pool, endpoint, exchange, body).await {
                 // The backend may close what is unused; that our request was on its way is no failure of its.
-                Err(mut missed) if missed.failure.reason == Reason::BackendClosed => match missed.body.take()
-                {
+                Err(mut missed) if missed.was_late => match missed.body.take() {
                     Some(untouched) => body = untouched,
                     None => {
                         missed.blame = None;
@@ -84,15 +93,21 @@ impl Forward<'_> {
                 outcome => return outcome,
             }
         }
+        waits.set(false);
         // Boxed: the task of every connection of a client would have room for it all the time.
         match Box::pin(self.line(cluster, endpoint, &pool, exchange, may_share)).await {
-            Ok(line) => self.exchange_on(line, &pool, endpoint, exchange, body).await,
+            Ok(line) => {
+                waits.set(is_whole);
+                self.exchange_on(line, &pool, endpoint, exchange, body).await
+            }
             Err(NoLine::Connect(error)) => {
                 let (failure, blame) = (Failure::from(&*error), Some(error.to_string()));
-                Err(Box::new(Missed { failure, miss: Miss::Connect, body: Some(body), blame }))
+                let miss = Miss::Connect;
+                Err(Box::new(Missed { failure, miss, body: Some(body), was_late: false, blame }))
             }
             Err(NoLine::Full(failure)) => {
-                Err(Box::new(Missed { failure, miss: Miss::Final, body: None, blame: None }))
+                let miss = Miss::Final;
+                Err(Box::new(Missed { failure, miss, body: None, was_late: false, blame: None }))
             }
         }
     }
@@ -126,16 +141,16 @@ impl Forward<'_> {
                     }
                 }
                 Some(seat) => return Ok(pool.open_single(endpoint, Some(ends), seat, patience).await?),
-                None => {
-                    let queue = match &queue {
-                        Some(queue) => queue,
-                        None => queue.insert(self.enqueue(cluster)?),
-                    };
-                    if tokio::time::timeout_at(queue.until, freed).await.is_err() {
-                        let message = "no connection to the backends of this route became free in time";
-                        return Err(NoLine::Full(Failure::new(Reason::QueueTimeout, message)));
+                None => match &queue {
+                    // Who gave one up before this was counted has told nobody, so it looks once more.
+                    None => queue = Some(self.enqueue(cluster)?),
+                    Some(queue) => {
+                        if tokio::time::timeout_at(queue.until, freed).await.is_err() {
+                            let message = "no connection to the backends of this route became free in time";
+                            return Err(NoLine::Full(Failure::new(Reason::QueueTimeout, message)));
+                        }
                     }
-                }
+                },
             }
             let oldest = Instant::now().checked_sub(self.settings.timeouts.backend_keep_alive);
             if let Some(line) = pool.take(endpoint, may_share, oldest) {
@@ -251,17 +266,19 @@ impl Missed {
         let miss = match error {
             RoundtripError::Refused => Miss::Refused,
             RoundtripError::Unanswered(_) | RoundtripError::Reset | RoundtripError::Truncated => Miss::Reset,
-            RoundtripError::Timeout | RoundtripError::Invalid(_) | RoundtripError::RequestBody(_) => {
-                Miss::Final
-            }
+            RoundtripError::Invalid(_) => Miss::Invalid,
+            RoundtripError::Timeout => Miss::Silent,
+            RoundtripError::RequestBody(_) => Miss::Final,
         };
-        Box::new(Self { failure: error.into(), miss, body, blame })
+        let was_late = matches!(error, RoundtripError::Unanswered(_) | RoundtripError::Refused);
+        Box::new(Self { failure: error.into(), miss, body, was_late, blame })
     }
 
     fn per_try() -> Box<Self> {
         let message = "the backend did not answer within the time of one attempt";
         let failure = Failure::new(Reason::PerTryTimeout, message);
-        Box::new(Self { failure, miss: Miss::Reset, body: None, blame: Some(message.to_owned()) })
+        let blame = Some(message.to_owned());
+        Box::new(Self { failure, miss: Miss::Reset, body: None, was_late: false, blame })
     }
 }
 

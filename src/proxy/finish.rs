@@ -98,6 +98,13 @@ impl Finish {
     }
 
     fn tell_health(&self) {
+        // Of a client's own deadline nobody knows whether it can be held.
+        if self.reason == Some(Reason::RequestTimeout)
+            && let (Some(member), Some(cluster)) = (self.attempts.late(), self.cluster)
+        {
+            let cause = "it did not answer before the request's time was over";
+            self.worker.health.failed(&self.view.snapshot.clusters[cluster], member, cause);
+        }
         let (Some(member), Origin::Backend) = (&self.attempts.backend, self.origin) else { return };
         if self.is_complete {
             self.worker.health.succeeded(member);

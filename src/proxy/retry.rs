@@ -53,8 +53,12 @@ pub(super) enum Miss {
     Connect,
     /// The backend has not looked at it.
     Refused,
-    /// The backend gave it up, or took too long.
+    /// The backend gave it up, or took too long for one attempt.
     Reset,
+    /// The backend said what is no response.
+    Invalid,
+    /// The backend said nothing for too long.
+    Silent,
     /// What another attempt would not change.
     Final,
 }
@@ -69,6 +73,8 @@ impl RetryPolicy {
     pub(super) fn repeats_miss(&self, miss: Miss) -> bool {
         let is_meant = |on: &RetryOn| match (on, miss) {
             (_, Miss::Final) => false,
+            // What the client would be told instead.
+            (RetryOn::Status(range), Miss::Silent) => range.contains(&504),
             (RetryOn::Status(range), _) => range.contains(&502),
             (RetryOn::ConnectFailure, Miss::Connect)
             | (RetryOn::RefusedStream, Miss::Refused)
@@ -161,16 +167,16 @@ mod tests {
 
     #[test]
     fn failures_are_repeated_as_far_as_they_are_meant() {
-        let none = [Miss::Connect, Miss::Refused, Miss::Reset, Miss::Final];
+        let none = [Miss::Connect, Miss::Refused, Miss::Reset, Miss::Invalid, Miss::Silent, Miss::Final];
         let repeated = |on| {
             let policy = policy(vec![on]);
             none.map(|miss| policy.repeats_miss(miss))
         };
-        assert_eq!(repeated(RetryOn::ConnectFailure), [true, false, false, false]);
-        assert_eq!(repeated(RetryOn::RefusedStream), [false, true, false, false]);
-        assert_eq!(repeated(RetryOn::Reset), [false, false, true, false]);
-        assert_eq!(repeated(RetryOn::Status(500..=599)), [true, true, true, false]);
-        assert_eq!(repeated(RetryOn::Status(409..=409)), [false; 4]);
+        assert_eq!(repeated(RetryOn::ConnectFailure), [true, false, false, false, false, false]);
+        assert_eq!(repeated(RetryOn::RefusedStream), [false, true, false, false, false, false]);
+        assert_eq!(repeated(RetryOn::Reset), [false, false, true, false, false, false]);
+        assert_eq!(repeated(RetryOn::Status(500..=599)), [true, true, true, true, true, false]);
+        assert_eq!(repeated(RetryOn::Status(409..=409)), [false; 6]);
     }
 
     #[test]

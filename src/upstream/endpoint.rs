@@ -111,6 +111,11 @@ impl Endpoint {
         is_new
     }
 
+    /// Takes it for unfit until somebody has looked, which is no finding.
+    pub(super) fn assume_unfit(&self) {
+        self.reasons.fetch_or(Out::Unfit as u8, Relaxed);
+    }
+
     /// Lets it back in, as far as this reason goes. True for the one caller that did.
     pub fn let_in(&self, reason: Out) -> bool {
         let before = self.reasons.fetch_and(!(reason as u8), Relaxed);

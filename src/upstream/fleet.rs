@@ -230,7 +230,7 @@ fn steps(age: Duration, window: Duration) -> u32 {
 }
 
 /// What a further request would find. Weights count in the draw already, so that idle members get what they should; they
-/// count here too, for a busy one is as busy as the share that it is there for.
+/// count here too for the busy: one is as busy as the share that it is there for.
 fn load(member: &Member, draw: Draw) -> f64 {
     let requests = f64::from(member.endpoint.active());
     match draw {
@@ -238,7 +238,7 @@ fn load(member: &Member, draw: Draw) -> f64 {
         Draw::Requests => requests / f64::from(member.weight),
         Draw::Latency => {
             let latency = member.endpoint.latency.value(uptime()).max(UNKNOWN_LATENCY);
-            latency * (requests + 1.0) / f64::from(member.weight)
+            latency * (1.0 + requests / f64::from(member.weight))
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::base::sync::{AtomicU32, Ordering::Relaxed};
+use crate::base::sync::{AtomicU32, Ordering::SeqCst};
 
 /// What one cluster takes at one time, from all workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,23 +72,25 @@ impl Drop for Share {
     }
 }
 
+/// In one order for all: whoever begins to wait is counted before he looks for room, and whoever makes room looks for
+/// those who wait after that, so that one of the two sees the other.
 #[derive(Debug, Default)]
 struct Gauge(AtomicU32);
 
 impl Gauge {
     fn now(&self) -> u32 {
-        self.0.load(Relaxed)
+        self.0.load(SeqCst)
     }
 
     /// One more, unless there are `most`.
     fn add(&self, most: u32) -> bool {
         // Adding first and taking it back would refuse others meanwhile.
         let next = |now: u32| if now < most { now.checked_add(1) } else { None };
-        self.0.fetch_update(Relaxed, Relaxed, next).is_ok()
+        self.0.fetch_update(SeqCst, SeqCst, next).is_ok()
     }
 
     fn remove(&self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.0.fetch_sub(1, SeqCst);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{ClusterSpec, Endpoint, Member, MemberSpec, Out};
+use super::{ClusterSpec, Endpoint, Member, MemberSpec};
 use crate::base::address::{Address, Host, HostPort};
 
 /// The largest weight that a service's record has, in shares of its backend's weight.
@@ -80,7 +80,7 @@ impl Wanted {
         let mut endpoint = Endpoint::new(self.host, self.address, Arc::clone(&spec.dial));
         endpoint.resolved = self.resolved;
         if spec.health_check.as_ref().is_some_and(|check| !check.is_assumed_healthy) {
-            endpoint.take_out(Out::Unfit);
+            endpoint.assume_unfit();
         }
         endpoint
     }

@@ -13,4 +13,5 @@ mod reload;
 mod schema;
 mod support;
 mod tidy;
+mod traffic;
 mod workbench;

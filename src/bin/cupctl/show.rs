@@ -113,15 +113,25 @@ fn say_status(status: &Status) {
 
 fn say_upstreams(status: &Status) {
     for upstream in &status.upstreams {
-        say(format_args!("{}", upstream.name));
+        let (requests, pending, retries) = (upstream.requests, upstream.pending, upstream.retries);
+        let connections = upstream.connections;
+        say(format_args!(
+            "{} (requests: {requests}, waiting: {pending}, retries: {retries}, connections: {connections})",
+            upstream.name
+        ));
         for backend in &upstream.backends {
             let state = match backend {
                 _ if backend.drained => "drained",
                 _ if backend.healthy => "healthy",
                 _ => "ejected",
             };
-            let ejections = backend.ejections;
-            say(format_args!("  {:<24} {state} (ejections so far: {ejections})", backend.host));
+            let (requests, ejections) = (backend.requests, backend.ejections);
+            let cause = backend.cause.as_ref().filter(|_| state == "ejected");
+            let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
+            say(format_args!(
+                "  {:<24} {state} (requests: {requests}, ejections so far: {ejections}){cause}",
+                backend.host
+            ));
         }
     }
 }

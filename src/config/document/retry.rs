@@ -6,8 +6,9 @@ use serde::Deserialize;
 use super::{DurationText, SizeText};
 
 /// Asks another backend, or the same one again where there is no other, after a failure. A response of which a byte has gone
-/// to the client is never asked for again. Without `retry` a request goes to other backends only where none of it was
-/// looked at: no connection came about, the backend refused the stream, or it closed an unused connection.
+/// to the client is never asked for again. A request of which nothing was looked at, since no connection came about or the
+/// backend refused the stream, goes to the other backends in any case, and is no retry. Without `retry` so does one of an
+/// idempotent method, of whose body nothing was sent, when the connection ends before an answer.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Retry {
@@ -49,10 +50,10 @@ pub enum RetryOn {
     RefusedStream,
     /// The connection or stream ended before a response, or `per_try_timeout` passed.
     Reset,
-    /// A status of 500 to 599, or any of the failures above.
+    /// A status of 500 to 599, or no response: any of the failures above, one that is malformed, or `backend_idle` passed.
     #[serde(rename = "5xx")]
     ServerError,
-    /// The statuses 502, 503 and 504, or any of the failures above.
+    /// The statuses 502, 503 and 504, or no response, as with `5xx`.
     GatewayError,
     /// The status 409.
     #[serde(rename = "retriable-4xx")]

@@ -47,9 +47,14 @@ fn assert_near(found: &[usize], expected: &[usize]) {
 
 #[test]
 fn every_strategy_shares_by_weight_while_nobody_is_busy() {
-    for strategy in
-        [Strategy::RoundRobin, Strategy::LeastRequest, Strategy::Random, Strategy::Maglev, Strategy::RingHash]
-    {
+    for strategy in [
+        Strategy::RoundRobin,
+        Strategy::LeastRequest,
+        Strategy::PeakEwma,
+        Strategy::Random,
+        Strategy::Maglev,
+        Strategy::RingHash,
+    ] {
         let all = members(&[1, 3, 1]);
         let found = shares(&fleet(&all, &by(strategy)));
         let tolerance = if strategy == Strategy::RingHash { 10 } else { 1 };

@@ -46,7 +46,8 @@ pub(super) async fn keep_checking(
                 info!(upstream, backend, "backend passes its health check again");
                 cluster.refresh();
             }
-            Err(error) if is_decided && live.take_out(Out::Unfit) => {
+            // Who was taken for unfit before is out already, and nobody has said why.
+            Err(error) if is_decided && (live.take_out(Out::Unfit) || live.cause().is_none()) => {
                 let cause = format!("health check: {error}");
                 warn!(upstream, backend, cause, "backend fails its health check");
                 live.blame(cause);

@@ -102,13 +102,14 @@ pub(super) fn eject(cluster: &Arc<Cluster>, member: &Member, cause: String) -> O
     warn!(upstream, backend, cause, seconds = rests.as_secs_f32(), "backend ejected");
     endpoint.blame(cause);
     cluster.refresh();
-    let (cluster, endpoint) = (Arc::downgrade(cluster), Arc::downgrade(endpoint));
-    Some(Ejection { cluster, endpoint, probe: Arc::clone(&member.probe), spec: spec.clone(), rests })
+    let (upstream, endpoint) = (upstream.to_owned(), Arc::downgrade(endpoint));
+    Some(Ejection { upstream, endpoint, probe: Arc::clone(&member.probe), spec: spec.clone(), rests })
 }
 
 /// A member that is out for a while.
 pub(super) struct Ejection {
-    cluster: Weak<Cluster>,
+    /// By its name: a change may put another cluster in the place of the one that it was taken out of.
+    upstream: String,
     endpoint: Weak<Endpoint>,
     probe: Arc<Probe>,
     spec: OutlierDetection,
@@ -116,19 +117,18 @@ pub(super) struct Ejection {
 }
 
 impl Ejection {
-    /// Ends when the member is back, or nobody's any more. It comes back by one probe, so that no request has to try it;
+    /// Ends with its upstream's name when the member is back, or nobody's any more. It comes back by one probe, so that no request has to try it;
     /// as long as that fails it stays out for longer and longer.
     pub async fn over(mut self) -> String {
         loop {
             sleep(self.rests).await;
-            let Some(endpoint) = self.endpoint.upgrade() else { return String::new() };
-            let name = self.cluster.upgrade().map(|cluster| cluster.name().to_owned());
-            let upstream = name.unwrap_or_default();
+            let Some(endpoint) = self.endpoint.upgrade() else { return self.upstream };
+            let upstream = &self.upstream;
             match self.probe.ask(&endpoint, TIMEOUT).await {
                 Ok(()) => {
                     endpoint.let_in(Out::Ejected);
                     info!(upstream, backend = endpoint.host, "backend is back after its ejection");
-                    return upstream;
+                    return self.upstream;
                 }
                 Err(error) => {
                     let (base, most) = (self.spec.base_ejection_time, self.spec.max_ejection_time);

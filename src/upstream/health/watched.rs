@@ -50,7 +50,11 @@ impl Watched {
         let mut running: HashMap<_, _> = running.map(|watch| (Arc::as_ptr(&watch.cluster), watch)).collect();
         for cluster in clusters {
             let same = running.remove(&Arc::as_ptr(&cluster));
-            let watch = same.unwrap_or_else(|| self.begin(cluster));
+            let watch = same.unwrap_or_else(|| {
+                // Whoever came back while it was being built was looked at by the one before.
+                cluster.refresh();
+                self.begin(cluster)
+            });
             self.clusters.push(watch);
         }
         for gone in running.into_values() {
