@@ -68,7 +68,7 @@ mod upstream {
     mod health {
         /// Nothing that anybody is judged by here.
         #[derive(Debug, Default)]
-        pub struct Record;
+        pub struct Record {}
     }
 
     #[path = "../../models/src/members.rs"]

@@ -84,13 +84,14 @@ impl Sources {
         let mut count = 0;
         for cluster in &snapshot.clusters {
             let members = cluster.members();
-            let named = members.iter().filter(|member| member.endpoint.host == host);
-            let found = named
-                .map(|Member { endpoint, .. }| match is_drained {
+            let mut found = 0;
+            for Member { endpoint, .. } in members.iter().filter(|member| member.endpoint.host == host) {
+                match is_drained {
                     true => endpoint.take_out(Out::Drained),
                     false => endpoint.let_in(Out::Drained),
-                })
-                .count();
+                };
+                found += 1;
+            }
             if found > 0 {
                 cluster.refresh();
             }

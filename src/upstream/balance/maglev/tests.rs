@@ -88,7 +88,6 @@ fn worst_moves(size: u32, seeds: u64) -> (f64, f64) {
         disturbance = disturbance.max(disturbed);
         excess = excess.max(disturbed + orphaned - 1.0 / count as f64);
     }
-    println!("{size} entries: others lose {disturbance:.4}, beyond 1/N move {excess:.4}");
     (disturbance, excess)
 }
 
