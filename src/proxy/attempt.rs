@@ -27,7 +27,7 @@ pub(super) struct Missed {
     /// Whether it may be that the connection was at its end when the request came.
     was_late: bool,
     /// The error, where the backend is to blame. The client is told less of it.
-    blame: Option<String>,
+    blame: Option<Box<str>>,
 }
 
 impl Forward<'_> {
@@ -101,7 +101,7 @@ impl Forward<'_> {
                 self.exchange_on(line, &pool, endpoint, exchange, body).await
             }
             Err(NoLine::Connect(error)) => {
-                let (failure, blame) = (Failure::from(&*error), Some(error.to_string()));
+                let (failure, blame) = (Failure::from(&*error), Some(error.to_string().into()));
                 let miss = Miss::Connect;
                 Err(Box::new(Missed { failure, miss, body: Some(body), was_late: false, blame }))
             }
@@ -261,7 +261,7 @@ impl Missed {
     fn new(error: RoundtripError, body: Option<Body>) -> Box<Self> {
         let blame = match error {
             RoundtripError::RequestBody(_) => None,
-            _ => Some(error.to_string()),
+            _ => Some(error.to_string().into()),
         };
         let miss = match error {
             RoundtripError::Refused => Miss::Refused,
@@ -277,7 +277,7 @@ impl Missed {
     fn per_try() -> Box<Self> {
         let message = "the backend did not answer within the time of one attempt";
         let failure = Failure::new(Reason::PerTryTimeout, message);
-        let blame = Some(message.to_owned());
+        let blame = Some(message.into());
         Box::new(Self { failure, miss: Miss::Reset, body: None, was_late: false, blame })
     }
 }

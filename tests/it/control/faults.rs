@@ -235,7 +235,8 @@ impl Home {
 
     /// All that a client or an operator can see of the running revision.
     async fn seen(&self) -> Value {
-        let (_, status) = ask(&self.gateway, "GET", "/v1/status", "").await;
+        let (_, mut status) = ask(&self.gateway, "GET", "/v1/status", "").await;
+        without_gauges(&mut status["upstreams"]);
         let (_, history) = ask(&self.gateway, "GET", "/v1/revisions", "").await;
         let (_, routes) = ask(&self.gateway, "GET", "/v1/routes", "").await;
         let (_, document) = ask(&self.gateway, "GET", "/v1/config", "").await;
@@ -249,6 +250,16 @@ impl Home {
             "document": document,
             "answer": self.answer("/shared").await,
         })
+    }
+}
+
+/// What there is to do at a moment is no part of a revision.
+fn without_gauges(upstreams: &mut Value) {
+    for upstream in upstreams.as_array_mut().into_iter().flatten() {
+        let fields = upstream.as_object_mut().expect("an upstream is an object");
+        fields.retain(|_, value| !value.is_number());
+        let backends = fields.get_mut("backends").and_then(Value::as_array_mut).into_iter().flatten();
+        backends.for_each(|backend| drop(backend.as_object_mut().map(|backend| backend.remove("requests"))));
     }
 }
 

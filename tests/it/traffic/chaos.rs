@@ -90,13 +90,14 @@ fn flapping(port: Port, mut stop: watch::Receiver<bool>) -> JoinHandle<Port> {
 }
 
 fn asking(number: usize) -> (Request<Full<Bytes>>, String) {
-    let body = if number % 3 == 0 { String::new() } else { format!("{number}:").repeat(number % 500 + 1) };
+    let body =
+        if number.is_multiple_of(3) { String::new() } else { format!("{number}:").repeat(number % 500 + 1) };
     let mut asking =
         if body.is_empty() { get(&format!("/{number}")) } else { post(&format!("/{number}"), body.clone()) };
     if number % 3 == 1 {
         *asking.method_mut() = Method::PUT;
     }
-    if number % 5 == 0 {
+    if number.is_multiple_of(5) {
         *asking.version_mut() = Version::HTTP_2;
     }
     (asking, body)

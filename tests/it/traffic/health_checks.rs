@@ -1,7 +1,7 @@
 //! Backends that are asked whether they are fit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use http::{Request, Response, Version};
@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{Puppet, check, counts, echoes, hosts, is_in, pool, puppets, told_of, with};
 use crate::support::{Authority, Backend, Client, Gateway, Port, Wire, eventually, get, request, within};
@@ -129,23 +129,25 @@ async fn what_answers_no_http_or_not_in_time_fails() {
 /// Answers each check when it is told what with.
 struct Gated {
     backend: Backend,
-    statuses: mpsc::UnboundedSender<u16>,
+    status: Arc<AtomicU16>,
+    go: Arc<Semaphore>,
     arrived: Arc<AtomicUsize>,
 }
 
 impl Gated {
     fn new() -> Self {
-        let (statuses, told) = mpsc::unbounded_channel::<u16>();
-        let (told, arrived) = (Arc::new(Mutex::new(told)), Arc::<AtomicUsize>::default());
-        let count = Arc::clone(&arrived);
+        let (status, go) = (Arc::<AtomicU16>::default(), Arc::new(Semaphore::new(0)));
+        let arrived = Arc::<AtomicUsize>::default();
+        let held = (Arc::clone(&status), Arc::clone(&go), Arc::clone(&arrived));
         let backend = Backend::with(move |mut wire: Wire| {
-            let (told, count) = (Arc::clone(&told), Arc::clone(&count));
+            let (told, go, arrived) = held.clone();
             async move {
                 while let Some(head) = wire.try_read_head().await {
                     let mut status = 200;
                     if head.target() == "/health" {
-                        count.fetch_add(1, SeqCst);
-                        status = told.lock().await.recv().await.unwrap_or(500);
+                        arrived.fetch_add(1, SeqCst);
+                        go.acquire().await.expect("it is not closed").forget();
+                        status = told.load(SeqCst);
                     }
                     let body = r#"{"backend":"gated"}"#;
                     let answer =
@@ -156,13 +158,14 @@ impl Gated {
                 }
             }
         });
-        Self { backend, statuses, arrived }
+        Self { backend, status, go, arrived }
     }
 
     /// Lets the next check, which was the `count`th, end with this status, until the one after has begun.
     async fn tell(&self, count: usize, status: u16) {
         eventually(|| async { self.arrived.load(SeqCst) == count }).await;
-        self.statuses.send(status).expect("the backend listens");
+        self.status.store(status, SeqCst);
+        self.go.add_permits(1);
         eventually(|| async { self.arrived.load(SeqCst) == count + 1 }).await;
     }
 }
