@@ -14,7 +14,6 @@ use super::{
 /// `match`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each route, while a document is read")]
 pub(in crate::config) enum Route {
     Rules(#[schemars(length(min = 1))] Vec<Option<Rule>>),
     Rule(Box<Rule>),
