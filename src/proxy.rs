@@ -7,6 +7,7 @@ mod act;
 mod attempt;
 mod compress;
 mod connection;
+mod course;
 mod deadline;
 mod explain;
 mod failure;
