@@ -100,10 +100,10 @@ impl Proxy {
             finish.route = Some(index);
             find_rule(&view.snapshot, index, pattern, &mut exchange)
         });
-        let rule = match found {
-            Ok((index, rule)) => {
+        let (rule, cluster) = match found {
+            Ok((index, rule, cluster)) => {
                 finish.rule = Some(index);
-                rule
+                (rule, cluster)
             }
             Err(failure) => return fail(finish, exchange, &failure),
         };
@@ -139,8 +139,8 @@ impl Proxy {
             Ok(()) => {
                 let body = meter(body, settings, &mut finish);
                 match &rule.action {
-                    Action::Forward(cluster) => {
-                        let cluster = *cluster;
+                    Action::Forward(_) | Action::Split(_) => {
+                        let cluster = cluster.expect("a rule with backends has led to a cluster");
                         let forwarding = self.forward(rule, cluster, body, connection, interim, &mut finish);
                         let answered = match deadline {
                             None => forwarding.await,
@@ -216,6 +216,9 @@ impl Proxy {
             act::edit_request(edits, exchange)?;
         }
         let mut answer = forward.send(cluster, exchange, body, attempts).await?;
+        if let (Some(sticky), Some(cluster)) = (&rule.sticky, finish.cluster) {
+            sticky.bind(cluster, exchange, &mut answer.0);
+        }
         if forward.settings.via {
             answer.0.complete_headers();
             add_via(&mut answer.0.headers, Version::HTTP_11);
@@ -259,13 +262,13 @@ pub(super) fn find_route<'a>(
     }
 }
 
-/// And in it the first rule whose conditions hold.
+/// And in it the first rule whose conditions hold, with the cluster that it leads to.
 pub(super) fn find_rule<'a>(
     snapshot: &'a Snapshot,
     index: usize,
     pattern: &Pattern,
     exchange: &mut Exchange,
-) -> Result<(usize, &'a Rule), Failure> {
+) -> Result<(usize, &'a Rule, Option<usize>), Failure> {
     let route = &snapshot.routes[index];
     exchange.route = Some(Arc::clone(&route.pattern));
     if route.looks_at_headers() {
@@ -273,7 +276,7 @@ pub(super) fn find_rule<'a>(
     }
     let index = route.rule(|| subject(exchange)).ok_or_else(no_route)?;
     let rule = &route.rules[index];
-    let cluster = rule.action.upstream();
+    let cluster = rule.cluster(exchange);
     let is_hashed = cluster.is_some_and(|cluster| snapshot.clusters[cluster].looks_at_parameters());
     if !rule.plugins.is_empty() || rule.edits.is_some() || cluster.is_none() || is_hashed {
         let path = exchange.uri.path();
@@ -281,7 +284,7 @@ pub(super) fn find_rule<'a>(
         exchange.parameters = values.collect();
         exchange.backends = cluster.map(|cluster| snapshot.clusters[cluster].hosts());
     }
-    Ok((index, rule))
+    Ok((index, rule, cluster))
 }
 
 fn no_route() -> Failure {

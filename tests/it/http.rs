@@ -30,6 +30,7 @@ mod replies;
 mod responses;
 mod rewriting;
 mod routing;
+mod split;
 mod stapling;
 mod timeouts;
 mod tls;

@@ -106,6 +106,10 @@ fn say_explanation(told: &Explanation) {
     if let Some(action) = &told.action {
         say_action(action);
     }
+    for share in &told.split {
+        let why = format!("{:.4} % by weight {}", share.percent, share.weight);
+        say(format_args!("split     {:<32} {why}", share.upstream));
+    }
     if let Some(upstream) = &told.upstream {
         say(format_args!("upstream  {upstream}"));
     }

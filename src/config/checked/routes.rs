@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use super::{Attachment, Compress, Retry, RuleTimeouts};
+use super::{Affinity, Attachment, Compress, Retry, RuleTimeouts};
 use crate::action::{Action, Edits};
 use crate::route::{Condition, Pattern};
 
@@ -24,6 +24,8 @@ pub struct Rule {
     pub matches: Vec<Condition>,
     /// What answers it.
     pub action: Action,
+    /// Whether clients come back to the share of a split that they had.
+    pub sticky: Option<Affinity>,
     /// What is changed of it and of its response; none is nothing.
     pub edits: Option<Box<Edits>>,
     /// Protocols that may be changed to, in lower case.
