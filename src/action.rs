@@ -8,6 +8,7 @@
 mod facts;
 mod fields;
 mod host;
+mod mirror;
 mod pages;
 mod query;
 mod redirect;
@@ -22,6 +23,7 @@ mod tests;
 pub use facts::Facts;
 pub use fields::{FieldValue, HeaderEdits, is_reserved};
 pub use host::{HostTemplate, is_host};
+pub use mirror::Mirror;
 pub use pages::{ErrorPage, ErrorPages, Statuses};
 pub use query::QueryEdits;
 pub use redirect::{Redirect, Scheme};

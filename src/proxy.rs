@@ -15,6 +15,7 @@ mod forward;
 mod grpc;
 mod grpc_web;
 mod handle;
+mod mirror;
 mod normalise;
 mod replay;
 mod retry;
@@ -25,7 +26,7 @@ mod view;
 
 pub use compress::Compress;
 pub use connection::{Connection, Interim};
-pub use explain::{ActionVerdict, Explanation, ShareVerdict, explain, question};
+pub use explain::{ActionVerdict, Explanation, MirrorVerdict, ShareVerdict, explain, question};
 pub use failure::{Failure, Reason};
 pub use finish::ResponseBody;
 pub use grpc_web::GrpcWeb;

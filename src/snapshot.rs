@@ -114,6 +114,7 @@ fn live_rule(rule: &config::Rule, plugins: &[Link], checked: &Checked, running: 
     Rule {
         conditions: rule.matches.clone(),
         sticky: sticky(rule, &checked.upstreams),
+        mirrors: rule.mirrors.clone(),
         action: rule.action.clone(),
         edits: rule.edits.clone(),
         plugins: plugins.to_vec(),

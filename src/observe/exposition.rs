@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 mod capabilities;
 mod compression;
+mod mirrors;
 mod tls;
 
 pub use tls::Certificate;
@@ -101,6 +102,7 @@ pub fn write(workers: &[impl AsRef<WorkerMetrics>], facts: &Facts) -> String {
     write_backends(&mut page, &facts.backends);
     capabilities::write(&mut page, facts);
     compression::write(&mut page, &workers);
+    mirrors::write(&mut page, &workers);
     tls::write(&mut page, &workers, facts);
     let sum = |number: fn(&WorkerMetrics) -> u64| workers.iter().map(|worker| number(worker)).sum::<u64>();
     page.single(

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::handle::{find_route, find_rule};
 use super::{Connection, Failure, Rule, Snapshot, act, normalise};
-use crate::action::{Action, Edits, HostTemplate, PathRewrite, Share};
+use crate::action::{Action, Edits, HostTemplate, Mirror, PathRewrite, Share};
 use crate::message::tls::{CertificateNames, TlsSession};
 use crate::message::{Entrance, Exchange};
 use crate::plugin::subject;
@@ -85,6 +85,15 @@ pub struct ShareVerdict {
     pub percent: f64,
 }
 
+/// An upstream that gets a copy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MirrorVerdict {
+    /// The upstream.
+    pub upstream: String,
+    /// Of how many requests.
+    pub percent: f64,
+}
+
 /// A backend that the request could go to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendVerdict {
@@ -119,6 +128,9 @@ pub struct Explanation {
     /// The shares of a split, of which one is drawn.
     #[serde(default)]
     pub split: Vec<ShareVerdict>,
+    /// Who gets copies.
+    #[serde(default)]
+    pub mirrors: Vec<MirrorVerdict>,
     /// Where it goes. None where that is still to be drawn.
     pub upstream: Option<String>,
     /// Of the upstream, or of all that may be drawn.
@@ -181,6 +193,11 @@ fn go(snapshot: &Snapshot, request: Request<()>, told: &mut Explanation) -> Resu
     };
     told.plugins = rule.plugins.iter().map(sees).collect();
     told.action = Some(action(rule, &mut exchange)?);
+    let mirror = |mirror: &Mirror| MirrorVerdict {
+        upstream: snapshot.clusters[mirror.upstream].name().to_owned(),
+        percent: mirror.percent.value(),
+    };
+    told.mirrors = rule.mirrors.iter().map(mirror).collect();
     if let Action::Split(split) = &rule.action {
         let share = |share: &Share| ShareVerdict {
             upstream: snapshot.clusters[share.upstream].name().to_owned(),

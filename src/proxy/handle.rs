@@ -13,7 +13,7 @@ use super::finish::Finish;
 use super::forward::Forward;
 use super::normalise::{add_via, normalise, unreadable};
 use super::{Connection, Failure, Interim, Prepared, Reason, ResponseBody, Rule, Settings, Snapshot, View};
-use super::{act, grpc, grpc_web};
+use super::{act, grpc, grpc_web, mirror};
 use crate::action::Action;
 use crate::message::body::Meter;
 use crate::message::exchange::field_value;
@@ -36,18 +36,19 @@ pub struct Proxy {
 /// What a worker keeps beyond any one snapshot.
 pub(super) struct Worker {
     view: RefCell<Rc<View>>,
-    pools: Pools,
+    pub pools: Pools,
     pub health: Health,
     pub metrics: Arc<WorkerMetrics>,
     pub encoders: Rc<compress::Bound>,
+    pub mirrors: mirror::UnderWay,
 }
 
 impl Proxy {
     /// A proxy that serves by what was prepared until it is given another.
     pub fn new(prepared: Prepared, health: Health, metrics: Arc<WorkerMetrics>) -> Self {
         let view = RefCell::new(Rc::new(View::new(prepared, None, &metrics)));
-        let (pools, encoders) = (Pools::default(), Rc::default());
-        Self { worker: Rc::new(Worker { view, pools, health, metrics, encoders }) }
+        let (pools, encoders, mirrors) = Default::default();
+        Self { worker: Rc::new(Worker { view, pools, health, metrics, encoders, mirrors }) }
     }
 
     /// Serves what begins from now on by another snapshot.
@@ -215,6 +216,10 @@ impl Proxy {
         if let Some(edits) = &rule.edits {
             act::edit_request(edits, exchange)?;
         }
+        let body = match &*rule.mirrors {
+            [] => body,
+            _ => mirror::send(rule, exchange, body, connection, (&self.worker, &view)),
+        };
         let mut answer = forward.send(cluster, exchange, body, attempts).await?;
         if let (Some(sticky), Some(cluster)) = (&rule.sticky, finish.cluster) {
             sticky.bind(cluster, exchange, &mut answer.0);
@@ -277,7 +282,8 @@ pub(super) fn find_rule<'a>(
     let index = route.rule(|| subject(exchange)).ok_or_else(no_route)?;
     let rule = &route.rules[index];
     let cluster = rule.cluster(exchange);
-    let is_hashed = cluster.is_some_and(|cluster| snapshot.clusters[cluster].looks_at_parameters());
+    let mut asked = cluster.into_iter().chain(rule.mirrors.iter().map(|mirror| mirror.upstream));
+    let is_hashed = asked.any(|cluster| snapshot.clusters[cluster].looks_at_parameters());
     if !rule.plugins.is_empty() || rule.edits.is_some() || cluster.is_none() || is_hashed {
         let path = exchange.uri.path();
         let values = pattern.parameters(path).map(|(name, range)| (name.into(), path[range].to_owned()));

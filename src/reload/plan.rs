@@ -120,8 +120,13 @@ fn are_same(one: &Checked, rule: &Rule, other: &Checked, other_rule: &Rule) -> b
         ..attachment.clone()
     };
     let attachments = |rule: &Rule| rule.attachments.iter().map(anywhere).collect::<Vec<_>>();
+    let mirrors = |document: &Checked, rule: &Rule| {
+        let mirrors = rule.mirrors.iter();
+        mirrors.map(|one| (document.upstreams[one.upstream].name.clone(), one.percent)).collect::<Vec<_>>()
+    };
     are_same_actions((one, &rule.action), (other, &other_rule.action))
         && rule.sticky == other_rule.sticky
+        && mirrors(one, rule) == mirrors(other, other_rule)
         && rule.edits == other_rule.edits
         && attachments(rule) == attachments(other_rule)
         && rule.matches == other_rule.matches

@@ -24,6 +24,7 @@ mod interim;
 mod limits;
 mod malformed;
 mod matching;
+mod mirror;
 mod path_safety;
 mod redirects;
 mod replies;

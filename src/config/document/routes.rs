@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Attachment, Backend, Compress, Edits, ErrorPages, HeaderEdits, Redirect, Reply, Retry, Rewrite,
+    Attachment, Backend, Compress, Edits, ErrorPages, HeaderEdits, Mirror, Redirect, Reply, Retry, Rewrite,
     RuleTimeouts, Share, Sticky, Strategy,
 };
 
@@ -37,6 +37,9 @@ pub(in crate::config) struct Rule {
     pub split: Option<Vec<Option<Share>>>,
     /// Sends a client to the same upstream of `split` every time. Default: every request is drawn for itself.
     pub sticky: Option<Sticky>,
+    /// Upstreams that get copies of the requests to backends. What they answer is thrown away, and clients notice none of it.
+    #[schemars(length(min = 1))]
+    pub mirror: Option<Vec<Option<Mirror>>>,
     /// Sends clients elsewhere.
     pub redirect: Option<Redirect>,
     /// An answer that stands here.

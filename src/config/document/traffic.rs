@@ -1,4 +1,4 @@
-//! How a rule's requests are shared out among upstreams.
+//! How a rule's requests are shared out among upstreams, and copied to others.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,6 +15,18 @@ pub(in crate::config) struct Share {
     /// Its part of the sum of all weights, 0 to 1000000, where 0 is none. At least one is more than 0. Default: 1.
     #[schemars(range(min = 0, max = 1_000_000), extend("default" = 1))]
     pub weight: Option<u32>,
+}
+
+/// An upstream that gets copies of requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Mirror {
+    /// The name of one of `upstreams`.
+    #[schemars(required)]
+    pub upstream: Option<String>,
+    /// The part of the requests that are copied, in per cent, 0 to 100, to four places such as `0.5`. Default: 100.
+    #[schemars(range(min = 0, max = 100), extend("default" = 100))]
+    pub percent: Option<f64>,
 }
 
 /// Sends a client to the upstream that answered it first, by a cookie. It is an HMAC of the upstream's name: it tells

@@ -152,6 +152,7 @@ fn refuse_without_backend(at: &Path<'_>, written: &written::Rule, answer: &str, 
         ("grpc_web", written.grpc_web.is_some()),
         ("rewrite", written.rewrite.is_some()),
         ("query", written.query.is_some()),
+        ("mirror", written.mirror.is_some()),
     ];
     let mut refuse = |at: &Path<'_>, field: &str| {
         let message = format!("`{field}` beside `{answer}`, with which no backend gets the request");

@@ -88,6 +88,8 @@ impl Routes<'_, '_> {
         let matches = conditions::check(at, written, self.report);
         let action = self.action(at, written, around, upstream_name);
         let sticky = traffic::sticky(at, written, self.report);
+        let mirrors = written.mirror.as_deref().unwrap_or_default();
+        let mirrors = traffic::mirrors(&at.field("mirror"), mirrors, self.upstreams, self.report);
         let edits = actions::edits(at, written, around, self.files, self.report);
         let own = written.plugins.as_deref().unwrap_or_default();
         let attachments = self.plugins.attach_to_rule(&at.field("plugins"), own, self.report);
@@ -105,6 +107,7 @@ impl Routes<'_, '_> {
             matches,
             action: action?,
             sticky,
+            mirrors,
             edits,
             upgrades,
             grpc_web,

@@ -1,9 +1,10 @@
-//! How a rule's requests are shared out among upstreams.
+//! How a rule's requests are shared out among upstreams, and copied to others.
 
 use super::balancing;
 use super::upstreams::Upstreams;
-use super::written::{Rule, Share as Written};
-use crate::action::{Share, Split};
+use super::written::{Mirror as WrittenMirror, Rule, Share as Written};
+use crate::action::{Mirror, Share, Split};
+use crate::base::percent::Percent;
 use crate::config::checked::Affinity;
 use crate::config::diagnostic::{Part, Problem};
 use crate::config::path::Path;
@@ -45,6 +46,21 @@ pub(super) fn split(
         report.add(problem.hint("give one of them a `weight` of more than 0"));
     }
     split
+}
+
+/// `at` is the list.
+pub(super) fn mirrors(
+    at: &Path<'_>,
+    written: &[Option<WrittenMirror>],
+    upstreams: &Upstreams,
+    report: &mut Report,
+) -> Vec<Mirror> {
+    let mirror = |(index, written): (usize, &Option<WrittenMirror>)| {
+        let WrittenMirror { upstream, percent } = written.as_ref()?;
+        let upstream = upstreams.find(&at.item(index).field("upstream"), upstream.as_ref()?, report)?;
+        Some(Mirror { upstream, percent: percent.map_or(Percent::ALL, Percent::new) })
+    };
+    written.iter().enumerate().filter_map(mirror).collect()
 }
 
 /// `at` is the rule.

@@ -3,7 +3,7 @@
 use super::{Case, case};
 
 #[rustfmt::skip]
-pub(super) const CASES: [Case; 9] = [
+pub(super) const CASES: [Case; 12] = [
     case("Rule.split", "/routes/~1shared/split", r#"[{"upstream": "told"}]"#, r#"[{"upstream": "told", "weight": 0}]"#,
         "no upstream of this split gets anything"),
     case("Rule.sticky", "/routes/~1shared/sticky", "{}", "true",
@@ -22,4 +22,10 @@ pub(super) const CASES: [Case; 9] = [
         "expected `lax`, `strict` or `none`, found `any`"),
     case("Sticky.secure", "/routes/~1shared/sticky/secure", "false", r#""yes""#,
         "expected `true` or `false`, found the string `yes`"),
+    case("Rule.mirror", "/routes/~1shared/mirror", r#"[{"upstream": "told"}]"#, r#"[{"percent": 1}]"#,
+        "missing field `upstream`"),
+    case("Mirror.upstream", "/routes/~1shared/mirror/0/upstream", r#""told""#, r#""tolt""#,
+        "unknown upstream `tolt`"),
+    case("Mirror.percent", "/routes/~1shared/mirror/0/percent", "99.9", "100.1",
+        "expected 0 to 100, found `100.1`"),
 ];
