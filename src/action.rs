@@ -8,11 +8,13 @@
 mod facts;
 mod fields;
 mod host;
+mod mirror;
 mod pages;
 mod query;
 mod redirect;
 mod reply;
 mod rewrite;
+mod split;
 mod template;
 
 #[cfg(test)]
@@ -21,11 +23,13 @@ mod tests;
 pub use facts::Facts;
 pub use fields::{FieldValue, HeaderEdits, is_reserved};
 pub use host::{HostTemplate, is_host};
+pub use mirror::Mirror;
 pub use pages::{ErrorPage, ErrorPages, Statuses};
 pub use query::QueryEdits;
 pub use redirect::{Redirect, Scheme};
 pub use reply::{Content, Reply, content_type};
 pub use rewrite::{PathRewrite, Replacement, ReplacementError, Rewrite, RewriteError};
+pub use split::{Share, Split};
 pub use template::{Encoding, Scope, Template, TemplateError};
 
 /// What answers a request.
@@ -33,6 +37,8 @@ pub use template::{Encoding, Scope, Template, TemplateError};
 pub enum Action {
     /// A backend of an upstream, by its index among those of the document.
     Forward(usize),
+    /// The same of one of several upstreams, which is drawn for each request.
+    Split(Box<Split>),
     /// The gateway, which sends the client elsewhere.
     Redirect(Box<Redirect>),
     /// The gateway, by what stands in the document.
@@ -44,17 +50,25 @@ impl Action {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Forward(_) => "forward",
+            Self::Split(_) => "split",
             Self::Redirect(_) => "redirect",
             Self::Reply(_) => "reply",
         }
     }
 
-    /// The upstream that requests go to.
-    pub fn upstream(&self) -> Option<usize> {
-        match self {
-            Self::Forward(upstream) => Some(*upstream),
-            Self::Redirect(_) | Self::Reply(_) => None,
-        }
+    /// Whether its requests go to backends.
+    pub fn has_backends(&self) -> bool {
+        matches!(self, Self::Forward(_) | Self::Split(_))
+    }
+
+    /// The upstreams that requests can go to.
+    pub fn upstreams(&self) -> impl Iterator<Item = usize> {
+        let (one, several) = match self {
+            Self::Forward(upstream) => (Some(*upstream), &[][..]),
+            Self::Split(split) => (None, split.shares()),
+            Self::Redirect(_) | Self::Reply(_) => (None, &[][..]),
+        };
+        one.into_iter().chain(several.iter().map(|share| share.upstream))
     }
 }
 

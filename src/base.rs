@@ -9,6 +9,7 @@ pub mod files;
 pub mod immediate;
 pub mod line_budget;
 pub mod network;
+pub mod percent;
 pub mod sync;
 pub mod timer;
 pub mod transport;

@@ -15,13 +15,14 @@ mod retry;
 
 use std::sync::Arc;
 
+use crate::action::Action;
 use crate::config::{self, Checked, Problem};
 use crate::listener::ListenerSpec;
 use crate::listener::tls::Tls;
 use crate::message::http1::HeadLimits;
 use crate::observe::access_log::{Sink, Target};
 use crate::plugin::{Link, PluginEngine};
-use crate::proxy::{GrpcWeb, Http2Limits, Route, Rule, Settings, Snapshot, Timeouts};
+use crate::proxy::{GrpcWeb, Http2Limits, Route, Rule, Settings, Snapshot, Sticky, Timeouts};
 use crate::route::Table;
 use crate::upstream::Quota;
 
@@ -67,7 +68,7 @@ pub fn build(
         .routes
         .iter()
         .zip(&plugins.by_rule)
-        .map(|(route, plugins)| live_route(route, plugins, &checked.http.timeouts, previous))
+        .map(|(route, plugins)| live_route(route, plugins, checked, previous))
         .collect();
     let snapshot = Snapshot {
         revision,
@@ -97,26 +98,23 @@ pub fn check(checked: &Checked, engine: &PluginEngine) -> Result<(), Vec<Problem
 fn live_route(
     route: &config::Route,
     plugins: &[Vec<Link>],
-    timeouts: &config::Timeouts,
+    checked: &Checked,
     previous: Option<&Snapshot>,
 ) -> Route {
     let has_state = route.rules.iter().any(|rule| rule.max_requests.is_some());
     let running = previous.filter(|_| has_state).and_then(|previous| previous.route(&route.text));
     let rules = route.rules.iter().zip(plugins).enumerate();
     let rules = rules.map(|(index, (rule, plugins))| {
-        live_rule(rule, plugins, timeouts, running.and_then(|running| running.rules.get(index)))
+        live_rule(rule, plugins, checked, running.and_then(|running| running.rules.get(index)))
     });
     Route { pattern: route.text.as_str().into(), rules: rules.collect() }
 }
 
-fn live_rule(
-    rule: &config::Rule,
-    plugins: &[Link],
-    timeouts: &config::Timeouts,
-    running: Option<&Rule>,
-) -> Rule {
+fn live_rule(rule: &config::Rule, plugins: &[Link], checked: &Checked, running: Option<&Rule>) -> Rule {
     Rule {
         conditions: rule.matches.clone(),
+        sticky: sticky(rule, &checked.upstreams),
+        mirrors: rule.mirrors.clone(),
         action: rule.action.clone(),
         edits: rule.edits.clone(),
         plugins: plugins.to_vec(),
@@ -124,13 +122,19 @@ fn live_rule(
         grpc_web: rule.grpc_web.as_ref().map(|web| Arc::new(GrpcWeb { origins: web.origins.clone() })),
         takes_early_data: rule.takes_early_data,
         retry: rule.retry.as_ref().map(|retry| Arc::new(retry::policy(retry))),
-        timeouts: retry::timeouts(&rule.timeouts, timeouts),
+        timeouts: retry::timeouts(&rule.timeouts, &checked.http.timeouts),
         most_requests: rule.max_requests.map(|most| {
             let running = running.and_then(|running| running.most_requests.clone());
             running.filter(|quota| quota.most() == most).unwrap_or_else(|| Arc::new(Quota::new(most)))
         }),
         compress: rule.compress.as_ref().map(|written| Arc::new(compress::live(written))),
     }
+}
+
+fn sticky(rule: &config::Rule, upstreams: &[config::Upstream]) -> Option<Box<Sticky>> {
+    let (Some(cookie), Action::Split(split)) = (&rule.sticky, &rule.action) else { return None };
+    let cookie = balancing::affinity(cookie);
+    Some(Box::new(Sticky::new(cookie, split, |upstream| upstreams[upstream].name.as_str())))
 }
 
 fn live_settings(http: &config::HttpSettings) -> Settings {

@@ -27,7 +27,7 @@ impl Sources {
         let snapshot = self.current.load();
         let routes = snapshot.routes.iter().filter(|one| Some(&*one.pattern) == route);
         let rules = routes.flat_map(|route| &route.rules);
-        let mut of_route: Vec<usize> = rules.filter_map(|rule| rule.action.upstream()).collect();
+        let mut of_route: Vec<usize> = rules.flat_map(|rule| rule.action.upstreams()).collect();
         of_route.dedup();
         let all = |cluster: &Cluster| -> Vec<_> {
             cluster.members().iter().map(|member| (cluster.name().to_owned(), member.clone())).collect()

@@ -68,9 +68,11 @@ impl Sources {
 
 fn rule(snapshot: &Snapshot, rule: &Rule) -> RuleStatus {
     let attached = rule.plugins.iter().map(|link| &snapshot.attachments[link.slot]);
+    let upstreams: Vec<_> =
+        rule.action.upstreams().map(|cluster| snapshot.clusters[cluster].name()).collect();
     RuleStatus {
         conditional: !rule.conditions.is_empty(),
-        upstream: rule.action.upstream().map(|cluster| snapshot.clusters[cluster].name().to_owned()),
+        upstream: (!upstreams.is_empty()).then(|| upstreams.join(", ")),
         action: rule.action.name().to_owned(),
         plugins: attached.map(|attachment| attachment.plugin.name.clone()).collect(),
     }

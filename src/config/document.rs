@@ -20,6 +20,7 @@ mod listeners;
 mod plugins;
 mod retry;
 mod routes;
+mod traffic;
 mod upstreams;
 
 pub(super) use actions::{Edits, ErrorPages, HeaderEdits, Redirect, RegexRewrite, Reply, Rewrite, Scheme};
@@ -38,6 +39,7 @@ pub use plugins::{Isolation, OnError, Permission};
 pub use retry::RetryOn;
 pub(super) use retry::{Retry, RuleTimeouts};
 pub(super) use routes::{GrpcWeb, Match, Route, Rule, ValueForm, ValueMatch};
+pub(super) use traffic::{Mirror, Share, Sticky};
 pub use upstreams::UpstreamProtocol;
 pub(super) use upstreams::{Backend, Upstream, UpstreamTls};
 

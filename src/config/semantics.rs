@@ -24,6 +24,7 @@ mod retry;
 mod routes;
 mod settings;
 mod tls;
+mod traffic;
 mod upstreams;
 mod values;
 mod when;

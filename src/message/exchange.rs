@@ -118,6 +118,29 @@ impl Exchange {
         self.asked = Some(Box::new(Asked { uri: asked_uri, host: asked_host, host_name_length }));
     }
 
+    /// The same request, for somebody else to be asked beside its backend: without what plugins hold, and for no upgrade.
+    pub fn copy(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            asked: None,
+            uri: self.uri.clone(),
+            headers: self.headers.clone(),
+            host_name_length: self.host_name_length,
+            forwarded: self.forwarded.clone(),
+            upgrade: None,
+            is_early: self.is_early,
+            client: self.client.clone(),
+            route: self.route.clone(),
+            parameters: self.parameters.clone(),
+            attributes: self.attributes.clone(),
+            backends: None,
+            avoided: Vec::new(),
+            response_fields: Vec::new(),
+            held: Vec::new(),
+            response: None,
+        }
+    }
+
     /// Goes back to what the client asked for.
     pub fn restore(&mut self) {
         let Some(asked) = self.asked.take() else { return };

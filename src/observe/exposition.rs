@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 mod capabilities;
 mod compression;
+mod mirrors;
 mod tls;
 mod upstreams;
 
@@ -93,6 +94,7 @@ pub fn write(workers: &[impl AsRef<WorkerMetrics>], facts: &Facts) -> String {
     upstreams::write(&mut page, &facts.upstreams);
     capabilities::write(&mut page, facts);
     compression::write(&mut page, &workers);
+    mirrors::write(&mut page, &workers);
     tls::write(&mut page, &workers, facts);
     let sum = |number: fn(&WorkerMetrics) -> u64| workers.iter().map(|worker| number(worker)).sum::<u64>();
     page.single(

@@ -122,6 +122,8 @@ pub struct WorkerMetrics {
     pub handshakes: HandshakeMetrics,
     /// Responses that were compressed.
     pub compression: CompressionMetrics,
+    /// Copies of requests.
+    pub mirrored: MirrorMetrics,
     /// Backend connections that wait for their next request.
     pub idle_backend_connections: Number,
     /// Requests that were answered.
@@ -148,6 +150,19 @@ pub struct CompressionMetrics {
     pub plain_bytes: Number,
     /// Bytes of the same bodies afterwards.
     pub encoded_bytes: Number,
+}
+
+/// Copies of requests to other upstreams.
+#[derive(Debug, Default)]
+pub struct MirrorMetrics {
+    /// Those that are on their way.
+    pub under_way: Number,
+    /// Those that were answered, whatever the status.
+    pub answered: Number,
+    /// Those that no answer came to.
+    pub failed: Number,
+    /// Those that were not sent, or given up, since there was no room for them.
+    pub dropped: Number,
 }
 
 /// How TLS handshakes ended.

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::handle::{find_route, find_rule};
 use super::{Connection, Failure, Rule, Snapshot, act, normalise};
-use crate::action::{Action, Edits, HostTemplate, PathRewrite};
+use crate::action::{Action, Edits, HostTemplate, Mirror, PathRewrite, Share};
 use crate::message::tls::{CertificateNames, TlsSession};
 use crate::message::{Entrance, Exchange};
 use crate::plugin::subject;
+use crate::upstream::{Member, Out};
 
 /// What is answered by the gateway itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +60,7 @@ pub struct PluginVerdict {
 /// written into is not shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionVerdict {
-    /// `forward`, `redirect` or `reply`.
+    /// `forward`, `split`, `redirect` or `reply`.
     pub kind: String,
     /// The status, where the gateway answers.
     pub status: Option<u16>,
@@ -71,6 +72,26 @@ pub struct ActionVerdict {
     pub path: Option<String>,
     /// What else is changed, for people.
     pub edits: Vec<String>,
+}
+
+/// An upstream of a split, and its share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShareVerdict {
+    /// The upstream.
+    pub upstream: String,
+    /// As the document has it.
+    pub weight: u32,
+    /// Of all requests, those aside that come back by a cookie.
+    pub percent: f64,
+}
+
+/// An upstream that gets a copy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MirrorVerdict {
+    /// The upstream.
+    pub upstream: String,
+    /// Of how many requests.
+    pub percent: f64,
 }
 
 /// A backend that the request could go to.
@@ -87,7 +108,7 @@ pub struct BackendVerdict {
 }
 
 /// See the module. What comes behind an empty list or a none was not got to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// Of the snapshot that was asked; 0 for a document that nobody serves.
     pub revision: u64,
@@ -104,9 +125,15 @@ pub struct Explanation {
     /// What the rule makes of it.
     #[serde(default)]
     pub action: Option<ActionVerdict>,
-    /// Where it goes.
+    /// The shares of a split, of which one is drawn.
+    #[serde(default)]
+    pub split: Vec<ShareVerdict>,
+    /// Who gets copies.
+    #[serde(default)]
+    pub mirrors: Vec<MirrorVerdict>,
+    /// Where it goes. None where that is still to be drawn.
     pub upstream: Option<String>,
-    /// Of the upstream.
+    /// Of the upstream, or of all that may be drawn.
     pub backends: Vec<BackendVerdict>,
     /// Why it goes nowhere.
     pub refused: Option<Refused>,
@@ -155,35 +182,58 @@ fn go(snapshot: &Snapshot, request: Request<()>, told: &mut Explanation) -> Resu
     exchange.complete_headers();
     let found = find_rule(snapshot, index, pattern, &mut exchange);
     let rules = &snapshot.routes[index].rules;
-    let chosen = found.as_ref().ok().map(|(chosen, _)| *chosen);
+    let chosen = found.as_ref().ok().map(|(chosen, ..)| *chosen);
     let subject = subject(&exchange);
     let verdict = |(index, rule): (usize, &Rule)| rule_verdict(index, chosen, rule.missing(&subject));
     told.rules = rules.iter().enumerate().map(verdict).collect();
-    let (_, rule) = found?;
+    let (_, rule, _) = found?;
     let sees = |link: &crate::plugin::Link| PluginVerdict {
         name: snapshot.attachments[link.slot].plugin.name.clone(),
         sees: link.sees(&exchange),
     };
     told.plugins = rule.plugins.iter().map(sees).collect();
     told.action = Some(action(rule, &mut exchange)?);
-    let Action::Forward(cluster) = rule.action else { return Ok(()) };
-    let cluster = &snapshot.clusters[cluster];
+    let mirror = |mirror: &Mirror| MirrorVerdict {
+        upstream: snapshot.clusters[mirror.upstream].name().to_owned(),
+        percent: mirror.percent.value(),
+    };
+    told.mirrors = rule.mirrors.iter().map(mirror).collect();
+    if let Action::Split(split) = &rule.action {
+        let share = |share: &Share| ShareVerdict {
+            upstream: snapshot.clusters[share.upstream].name().to_owned(),
+            weight: share.weight,
+            percent: split.percent(share),
+        };
+        told.split = split.shares().iter().map(share).collect();
+    }
+    let Some(settled) = rule.settled_cluster(&exchange) else {
+        let drawn = told.split.iter().filter(|share| share.weight > 0);
+        let clusters = drawn.filter_map(|share| snapshot.cluster(&share.upstream));
+        let backends = clusters.flat_map(|cluster| cluster.members().to_vec());
+        told.backends = backends.map(|member| backend(&member, false)).collect();
+        return Ok(());
+    };
+    let cluster = &snapshot.clusters[settled];
     let next = cluster.next(&cluster.choice(&exchange, &[])).map(|member| member.endpoint.id);
-    let backend = |member: &crate::upstream::Member| BackendVerdict {
+    told.upstream = Some(cluster.name().to_owned());
+    let members = cluster.members();
+    told.backends = members.iter().map(|member| backend(member, Some(member.endpoint.id) == next)).collect();
+    Ok(())
+}
+
+fn backend(member: &Member, is_next: bool) -> BackendVerdict {
+    BackendVerdict {
         host: member.endpoint.host.clone(),
         healthy: member.endpoint.is_healthy(),
-        drained: member.endpoint.is_out(crate::upstream::Out::Drained),
-        next: Some(member.endpoint.id) == next,
-    };
-    told.upstream = Some(cluster.name().to_owned());
-    told.backends = cluster.members().iter().map(backend).collect();
-    Ok(())
+        drained: member.endpoint.is_out(Out::Drained),
+        next: is_next,
+    }
 }
 
 fn action(rule: &Rule, exchange: &mut Exchange) -> Result<ActionVerdict, Failure> {
     let mut told = ActionVerdict { kind: rule.action.name().to_owned(), ..ActionVerdict::default() };
     match &rule.action {
-        Action::Forward(_) => {}
+        Action::Forward(_) | Action::Split(_) => {}
         Action::Redirect(redirect) => {
             let (head, _) = act::redirect(redirect, exchange)?;
             let location = head.headers.get(header::LOCATION).filter(|_| !redirect.is_secret());
@@ -194,7 +244,7 @@ fn action(rule: &Rule, exchange: &mut Exchange) -> Result<ActionVerdict, Failure
     }
     let Some(edits) = &rule.edits else { return Ok(told) };
     told.edits = words(edits);
-    if told.kind != "forward" {
+    if !rule.action.has_backends() {
         return Ok(told);
     }
     act::edit_request(edits, exchange)?;

@@ -13,7 +13,7 @@ use super::finish::Finish;
 use super::forward::Forward;
 use super::normalise::{add_via, normalise, unreadable};
 use super::{Connection, Failure, Interim, Prepared, Reason, ResponseBody, Rule, Settings, Snapshot, View};
-use super::{act, grpc, grpc_web};
+use super::{act, grpc, grpc_web, mirror};
 use crate::action::Action;
 use crate::message::body::Meter;
 use crate::message::exchange::field_value;
@@ -36,18 +36,19 @@ pub struct Proxy {
 /// What a worker keeps beyond any one snapshot.
 pub(super) struct Worker {
     view: RefCell<Rc<View>>,
-    pools: Pools,
+    pub pools: Pools,
     pub health: Health,
     pub metrics: Arc<WorkerMetrics>,
     pub encoders: Rc<compress::Bound>,
+    pub mirrors: mirror::UnderWay,
 }
 
 impl Proxy {
     /// A proxy that serves by what was prepared until it is given another.
     pub fn new(prepared: Prepared, health: Health, metrics: Arc<WorkerMetrics>) -> Self {
         let view = RefCell::new(Rc::new(View::new(prepared, None, &metrics)));
-        let (pools, encoders) = (Pools::default(), Rc::default());
-        Self { worker: Rc::new(Worker { view, pools, health, metrics, encoders }) }
+        let (pools, encoders, mirrors) = Default::default();
+        Self { worker: Rc::new(Worker { view, pools, health, metrics, encoders, mirrors }) }
     }
 
     /// Serves what begins from now on by another snapshot.
@@ -100,10 +101,10 @@ impl Proxy {
             finish.route = Some(index);
             find_rule(&view.snapshot, index, pattern, &mut exchange)
         });
-        let rule = match found {
-            Ok((index, rule)) => {
+        let (rule, cluster) = match found {
+            Ok((index, rule, cluster)) => {
                 finish.rule = Some(index);
-                rule
+                (rule, cluster)
             }
             Err(failure) => return fail(finish, exchange, &failure),
         };
@@ -139,8 +140,8 @@ impl Proxy {
             Ok(()) => {
                 let body = meter(body, settings, &mut finish);
                 match &rule.action {
-                    Action::Forward(cluster) => {
-                        let cluster = *cluster;
+                    Action::Forward(_) | Action::Split(_) => {
+                        let cluster = cluster.expect("a rule with backends has led to a cluster");
                         let forwarding = self.forward(rule, cluster, body, connection, interim, &mut finish);
                         let answered = match deadline {
                             None => forwarding.await,
@@ -215,7 +216,14 @@ impl Proxy {
         if let Some(edits) = &rule.edits {
             act::edit_request(edits, exchange)?;
         }
+        let body = match &*rule.mirrors {
+            [] => body,
+            _ => mirror::send(rule, exchange, body, connection, (&self.worker, &view)),
+        };
         let mut answer = forward.send(cluster, exchange, body, attempts).await?;
+        if let (Some(sticky), Some(cluster)) = (&rule.sticky, finish.cluster) {
+            sticky.bind(cluster, exchange, &mut answer.0);
+        }
         if forward.settings.via {
             answer.0.complete_headers();
             add_via(&mut answer.0.headers, Version::HTTP_11);
@@ -259,13 +267,13 @@ pub(super) fn find_route<'a>(
     }
 }
 
-/// And in it the first rule whose conditions hold.
+/// And in it the first rule whose conditions hold, with the cluster that it leads to.
 pub(super) fn find_rule<'a>(
     snapshot: &'a Snapshot,
     index: usize,
     pattern: &Pattern,
     exchange: &mut Exchange,
-) -> Result<(usize, &'a Rule), Failure> {
+) -> Result<(usize, &'a Rule, Option<usize>), Failure> {
     let route = &snapshot.routes[index];
     exchange.route = Some(Arc::clone(&route.pattern));
     if route.looks_at_headers() {
@@ -273,15 +281,16 @@ pub(super) fn find_rule<'a>(
     }
     let index = route.rule(|| subject(exchange)).ok_or_else(no_route)?;
     let rule = &route.rules[index];
-    let cluster = rule.action.upstream();
-    let is_hashed = cluster.is_some_and(|cluster| snapshot.clusters[cluster].looks_at_parameters());
+    let cluster = rule.cluster(exchange);
+    let mut asked = cluster.into_iter().chain(rule.mirrors.iter().map(|mirror| mirror.upstream));
+    let is_hashed = asked.any(|cluster| snapshot.clusters[cluster].looks_at_parameters());
     if !rule.plugins.is_empty() || rule.edits.is_some() || cluster.is_none() || is_hashed {
         let path = exchange.uri.path();
         let values = pattern.parameters(path).map(|(name, range)| (name.into(), path[range].to_owned()));
         exchange.parameters = values.collect();
         exchange.backends = cluster.map(|cluster| snapshot.clusters[cluster].hosts());
     }
-    Ok((index, rule))
+    Ok((index, rule, cluster))
 }
 
 fn no_route() -> Failure {

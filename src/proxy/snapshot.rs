@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Compress, GrpcWeb, RetryPolicy};
-use crate::action::{Action, Edits, ErrorPages};
+use super::{Compress, GrpcWeb, RetryPolicy, Sticky};
+use crate::action::{Action, Edits, ErrorPages, Mirror};
 use crate::base::network::IpNetwork;
 use crate::message::http1::HeadLimits;
 use crate::message::tls::CertificateNames;
@@ -62,6 +62,10 @@ pub struct Rule {
     pub conditions: Vec<Condition>,
     /// What answers them. Clusters are indexes into [`Snapshot::clusters`].
     pub action: Action,
+    /// Whether clients come back to the share of a split that they had.
+    pub sticky: Option<Box<Sticky>>,
+    /// Clusters that get copies; mostly none.
+    pub mirrors: Vec<Mirror>,
     /// What is changed of them and of their responses; mostly nothing.
     pub edits: Option<Box<Edits>>,
     /// Links to [`Snapshot::attachments`].

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Ready, Reloader, Served};
-use crate::action::Action;
+use crate::action::{Action, Split};
 use crate::config::{Attachment, Checked, Diagnostic, Differences, Rule};
 use crate::listener::ListenerSpec;
 use crate::proxy::Snapshot;
@@ -120,7 +120,13 @@ fn are_same(one: &Checked, rule: &Rule, other: &Checked, other_rule: &Rule) -> b
         ..attachment.clone()
     };
     let attachments = |rule: &Rule| rule.attachments.iter().map(anywhere).collect::<Vec<_>>();
+    let mirrors = |document: &Checked, rule: &Rule| {
+        let mirrors = rule.mirrors.iter();
+        mirrors.map(|one| (document.upstreams[one.upstream].name.clone(), one.percent)).collect::<Vec<_>>()
+    };
     are_same_actions((one, &rule.action), (other, &other_rule.action))
+        && rule.sticky == other_rule.sticky
+        && mirrors(one, rule) == mirrors(other, other_rule)
         && rule.edits == other_rule.edits
         && attachments(rule) == attachments(other_rule)
         && rule.matches == other_rule.matches
@@ -133,6 +139,15 @@ fn are_same_actions((one, action): (&Checked, &Action), (other, other_action): (
     match (action, other_action) {
         (Action::Forward(upstream), Action::Forward(other_upstream)) => {
             one.upstreams[*upstream].name == other.upstreams[*other_upstream].name
+        }
+        (Action::Split(split), Action::Split(other_split)) => {
+            let named = |document: &Checked, split: &Split| {
+                let shares = split.shares().iter();
+                shares
+                    .map(|share| (document.upstreams[share.upstream].name.clone(), share.weight))
+                    .collect::<Vec<_>>()
+            };
+            named(one, split) == named(other, other_split)
         }
         (action, other_action) => action == other_action,
     }

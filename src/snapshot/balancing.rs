@@ -25,7 +25,7 @@ pub(super) fn live(balancing: &config::Balancing) -> Balancing {
     }
 }
 
-fn affinity(affinity: &config::Affinity) -> Affinity {
+pub(super) fn affinity(affinity: &config::Affinity) -> Affinity {
     Affinity {
         cookie: affinity.cookie.clone(),
         secret: affinity.secret.map_or_else(|| *random_secret(), |secret| *secret.bytes()),

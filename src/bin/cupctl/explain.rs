@@ -106,6 +106,13 @@ fn say_explanation(told: &Explanation) {
     if let Some(action) = &told.action {
         say_action(action);
     }
+    for share in &told.split {
+        let why = format!("{:.4} % by weight {}", share.percent, share.weight);
+        say(format_args!("split     {:<32} {why}", share.upstream));
+    }
+    for mirror in &told.mirrors {
+        say(format_args!("mirror    {:<32} gets {} % of the requests", mirror.upstream, mirror.percent));
+    }
     if let Some(upstream) = &told.upstream {
         say(format_args!("upstream  {upstream}"));
     }

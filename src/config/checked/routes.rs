@@ -2,8 +2,8 @@
 
 use http::HeaderValue;
 
-use super::{Attachment, Compress, Retry, RuleTimeouts};
-use crate::action::{Action, Edits};
+use super::{Affinity, Attachment, Compress, Retry, RuleTimeouts};
+use crate::action::{Action, Edits, Mirror};
 use crate::route::{Condition, Pattern};
 
 /// A pattern and what happens to the requests that it gets.
@@ -24,6 +24,10 @@ pub struct Rule {
     pub matches: Vec<Condition>,
     /// What answers it.
     pub action: Action,
+    /// Whether clients come back to the share of a split that they had.
+    pub sticky: Option<Affinity>,
+    /// Who gets copies.
+    pub mirrors: Vec<Mirror>,
     /// What is changed of it and of its response; none is nothing.
     pub edits: Option<Box<Edits>>,
     /// Protocols that may be changed to, in lower case.

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Attachment, Backend, Compress, Edits, ErrorPages, HeaderEdits, Redirect, Reply, Retry, Rewrite,
-    RuleTimeouts, Strategy,
+    Attachment, Backend, Compress, Edits, ErrorPages, HeaderEdits, Mirror, Redirect, Reply, Retry, Rewrite,
+    RuleTimeouts, Share, Sticky, Strategy,
 };
 
 /// One rule, or a list of rules of which the first that matches the request counts. Only the last may be without
@@ -20,7 +20,7 @@ pub(in crate::config) enum Route {
 }
 
 /// What happens to a request: the plugins that see it, and the backends of which one gets it. One of `backends`,
-/// `upstream`, `redirect` and `reply` is needed.
+/// `upstream`, `split`, `redirect` and `reply` is needed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Rule {
@@ -32,6 +32,14 @@ pub(in crate::config) struct Rule {
     pub backends: Option<Vec<Option<Backend>>>,
     /// The name of one of `upstreams`.
     pub upstream: Option<String>,
+    /// Several of `upstreams`, of which one is drawn for each request by weight. Retries stay with it.
+    #[schemars(length(min = 1))]
+    pub split: Option<Vec<Option<Share>>>,
+    /// Sends a client to the same upstream of `split` every time. Default: every request is drawn for itself.
+    pub sticky: Option<Sticky>,
+    /// Upstreams that get copies of the requests to backends. What they answer is thrown away, and clients notice none of it.
+    #[schemars(length(min = 1))]
+    pub mirror: Option<Vec<Option<Mirror>>>,
     /// Sends clients elsewhere.
     pub redirect: Option<Redirect>,
     /// An answer that stands here.

@@ -10,15 +10,18 @@ mod templates;
 use edits::Head;
 
 use super::routes::Routes;
-use super::written;
+use super::{traffic, written};
 use crate::action::{Action, Edits, Scope};
+use crate::config::checked::Strategy;
 use crate::config::diagnostic::{Part, Problem};
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::route::Pattern;
 
 /// What answers requests. A rule has one of them.
-const ANSWERS: [&str; 4] = ["backends", "upstream", "redirect", "reply"];
+const ANSWERS: [&str; 5] = ["backends", "upstream", "split", "redirect", "reply"];
+/// Those of them with which requests go to backends.
+const WITH_BACKENDS: [&str; 3] = ["backends", "upstream", "split"];
 
 pub(super) use pages::check as error_pages;
 pub(super) use reply::Files;
@@ -57,13 +60,14 @@ impl Routes<'_, '_> {
         let given = [
             written.backends.is_some(),
             written.upstream.is_some(),
+            written.split.is_some(),
             written.redirect.is_some(),
             written.reply.is_some(),
         ];
         let mut names = ANSWERS.iter().zip(given).filter(|(_, is_given)| *is_given).map(|(name, _)| *name);
         let Some(first) = names.next() else {
             if !ANSWERS.iter().any(|field| self.report.has_lost(at, field)) {
-                let message = "expected `backends`, `upstream`, `redirect` or `reply`, found none";
+                let message = "expected `backends`, `upstream`, `split`, `redirect` or `reply`, found none";
                 self.report.error(at, message);
             }
             return None;
@@ -74,7 +78,7 @@ impl Routes<'_, '_> {
             self.report.add(problem.hint("a rule has one of them"));
             return None;
         }
-        if first != "backends" && first != "upstream" {
+        if !WITH_BACKENDS.contains(&first) {
             refuse_without_backend(at, written, first, self.report);
         }
         let at_answer = at.field(first);
@@ -83,12 +87,13 @@ impl Routes<'_, '_> {
                 Some(Action::Forward(self.upstreams.add(at, own_name, backends, *strategy, self.report)))
             }
             written::Rule { upstream: Some(name), strategy, .. } => {
-                if strategy.is_some() {
-                    let message = "`strategy` beside `upstream`";
-                    let problem = Problem::error(at.field("strategy").pointer(), message);
-                    self.report.add(problem.part(Part::Name).hint("give it to the upstream"));
-                }
+                refuse_strategy(at, *strategy, first, self.report);
                 self.upstreams.find(&at_answer, name, self.report).map(Action::Forward)
+            }
+            written::Rule { split: Some(written), strategy, .. } => {
+                refuse_strategy(at, *strategy, first, self.report);
+                let split = traffic::split(&at_answer, written, self.upstreams, self.report)?;
+                Some(Action::Split(Box::new(split)))
             }
             written::Rule { redirect: Some(written), .. } => {
                 let redirect = redirect::check(&at_answer, written, around, self.report)?;
@@ -100,6 +105,15 @@ impl Routes<'_, '_> {
             }
             _ => None,
         }
+    }
+}
+
+/// Reports a strategy beside upstreams, which have their own.
+fn refuse_strategy(at: &Path<'_>, strategy: Option<Strategy>, beside: &str, report: &mut Report) {
+    if strategy.is_some() {
+        let message = format!("`strategy` beside `{beside}`");
+        let problem = Problem::error(at.field("strategy").pointer(), message);
+        report.add(problem.part(Part::Name).hint("give it to the upstream"));
     }
 }
 
@@ -138,6 +152,7 @@ fn refuse_without_backend(at: &Path<'_>, written: &written::Rule, answer: &str, 
         ("grpc_web", written.grpc_web.is_some()),
         ("rewrite", written.rewrite.is_some()),
         ("query", written.query.is_some()),
+        ("mirror", written.mirror.is_some()),
     ];
     let mut refuse = |at: &Path<'_>, field: &str| {
         let message = format!("`{field}` beside `{answer}`, with which no backend gets the request");

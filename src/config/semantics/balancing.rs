@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::written::{
-    Affinity as WrittenAffinity, HashKey as WrittenKey, Upstream, UpstreamLimits as WrittenLimits,
+    Affinity as WrittenAffinity, DurationText, HashKey as WrittenKey, Sticky, Upstream,
+    UpstreamLimits as WrittenLimits,
 };
 use super::{amounts, health};
 use crate::config::checked::{Affinity, Balancing, HashKey, SameSite, Strategy, Token, UpstreamLimits};
@@ -17,6 +18,7 @@ use crate::config::report::Report;
 const SLOW_START: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 const MAX_AGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 const COOKIE: &str = "cloudcup";
+const SPLIT_COOKIE: &str = "cloudcup-split";
 const KEYS: &str = "`header`, `cookie`, `query`, `parameter` or `attribute`";
 
 /// `at` is the upstream.
@@ -95,11 +97,37 @@ fn hash_key(at: &Path<'_>, written: &WrittenKey, report: &mut Report) -> Option<
 }
 
 fn affinity(at: &Path<'_>, written: &WrittenAffinity, report: &mut Report) -> Option<Affinity> {
-    let cookie = written.cookie.clone().unwrap_or_else(|| COOKIE.to_owned());
+    let WrittenAffinity { cookie, secret, max_age, same_site, secure } = written;
+    let written = Cookie { name: cookie.as_deref(), secret, max_age, same_site: *same_site, secure: *secure };
+    self::cookie(at, written, COOKIE, report)
+}
+
+/// The same for the shares of a split. `at` is the object itself.
+pub(super) fn sticky(at: &Path<'_>, written: &Sticky, report: &mut Report) -> Option<Affinity> {
+    let Sticky { cookie, secret, max_age, same_site, secure } = written;
+    let written = Cookie { name: cookie.as_deref(), secret, max_age, same_site: *same_site, secure: *secure };
+    self::cookie(at, written, SPLIT_COOKIE, report)
+}
+
+/// What both of them have.
+struct Cookie<'a> {
+    name: Option<&'a str>,
+    secret: &'a Option<String>,
+    max_age: &'a Option<DurationText>,
+    same_site: Option<SameSite>,
+    secure: Option<bool>,
+}
+
+fn cookie(at: &Path<'_>, written: Cookie<'_>, default: &str, report: &mut Report) -> Option<Affinity> {
+    let cookie = written.name.unwrap_or(default).to_owned();
     // The name of a cookie is a token, like that of a field (RFC 6265, section 4.1.1).
     let is_token = HeaderName::from_bytes(cookie.as_bytes()).is_ok();
     if !is_token {
-        report.unexpected(at.field("cookie"), "expected the name of a cookie, such as `cloudcup`", &cookie);
+        report.unexpected(
+            at.field("cookie"),
+            format!("expected the name of a cookie, such as `{default}`"),
+            &cookie,
+        );
     }
     let same_site = written.same_site.unwrap_or_default();
     if same_site == SameSite::None && written.secure == Some(false) {

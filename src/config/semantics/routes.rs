@@ -10,7 +10,7 @@ use super::compress::Everywhere;
 use super::plugins::Plugins;
 use super::upstreams::Upstreams;
 use super::written::{self, Document};
-use super::{conditions, retry};
+use super::{conditions, retry, traffic};
 use crate::action::Action;
 use crate::config::checked::{GrpcWeb, Route, Rule};
 use crate::config::diagnostic::{Part, Problem};
@@ -87,12 +87,15 @@ impl Routes<'_, '_> {
     ) -> Option<Rule> {
         let matches = conditions::check(at, written, self.report);
         let action = self.action(at, written, around, upstream_name);
+        let sticky = traffic::sticky(at, written, self.report);
+        let mirrors = written.mirror.as_deref().unwrap_or_default();
+        let mirrors = traffic::mirrors(&at.field("mirror"), mirrors, self.upstreams, self.report);
         let edits = actions::edits(at, written, around, self.files, self.report);
         let own = written.plugins.as_deref().unwrap_or_default();
         let attachments = self.plugins.attach_to_rule(&at.field("plugins"), own, self.report);
         let upgrades = match &action {
             Some(Action::Redirect(_) | Action::Reply(_)) => Vec::new(),
-            Some(Action::Forward(_)) | None => {
+            Some(Action::Forward(_) | Action::Split(_)) | None => {
                 self.upgrades(&at.field("upgrades"), written.upgrades.as_deref())
             }
         };
@@ -103,6 +106,8 @@ impl Routes<'_, '_> {
         Some(Rule {
             matches,
             action: action?,
+            sticky,
+            mirrors,
             edits,
             upgrades,
             grpc_web,

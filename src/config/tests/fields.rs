@@ -3,6 +3,7 @@
 mod balancing;
 mod compress;
 mod retry;
+mod traffic;
 
 use std::collections::BTreeSet;
 
@@ -48,7 +49,7 @@ fn every_field_has_a_case() {
 }
 
 fn all() -> impl Iterator<Item = &'static Case> {
-    let groups = [&actions::CASES[..], &balancing::CASES, &compress::CASES, &retry::CASES];
+    let groups = [&actions::CASES[..], &balancing::CASES, &compress::CASES, &retry::CASES, &traffic::CASES];
     CASES.iter().chain(groups.into_iter().flatten())
 }
 
@@ -100,7 +101,7 @@ const CASES: [Case; 156] = [
         "expected a string that is not empty, found an empty string"),
     case("admin", "/admin", "{}", "null",
         "expected an object, found `null`"),
-    case("upstreams", "/upstreams", r#"{"games": {"backends": [{"host": "a:1"}]}, "a.b-C_1": {"backends": [{"host": "a:1"}]}}"#, r#"{"games": {"backends": [{"host": "a:1"}]}, "": {"backends": [{"host": "a:1"}]}}"#,
+    case("upstreams", "/upstreams", r#"{"games": {"backends": [{"host": "a:1"}]}, "judged": {"backends": [{"host": "a:1"}]}, "a.b-C_1": {"backends": [{"host": "a:1"}]}}"#, r#"{"games": {"backends": [{"host": "a:1"}]}, "judged": {"backends": [{"host": "a:1"}]}, "": {"backends": [{"host": "a:1"}]}}"#,
         "expected a name of 1 to 64 letters, digits, `_`, `-` and `.`, found an empty string"),
     case("zone", "/zone", r#""eu-1""#, r#""""#,
         "expected a string that is not empty, found an empty string"),

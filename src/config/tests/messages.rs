@@ -103,7 +103,7 @@ fn explains_what_a_rule_is() {
         with_rule(r#"{"backends": [{"host": "a:1"}], "plugins": [5, {"use": "x"}, {"config": {}}]}"#),
     ]), @r#"
     error at /routes/~1, line 1, column 33: expected an array or an object, found `5`
-    error at /routes/~1, line 1, column 33: expected `backends`, `upstream`, `redirect` or `reply`, found none
+    error at /routes/~1, line 1, column 33: expected `backends`, `upstream`, `split`, `redirect` or `reply`, found none
     error at /routes/~1/upstream, line 1, column 34: `upstream` beside `backends`
       hint: a rule has one of them
     error at /routes/~1/upstream, line 1, column 46: unknown upstream `a`

@@ -24,7 +24,9 @@ fn takes_the_original_document() {
     let routes: Vec<(&str, Vec<(&str, u32)>)> = checked
         .routes
         .iter()
-        .map(|route| (route.text.as_str(), backends(&checked, route.rules[0].action.upstream().unwrap())))
+        .map(|route| {
+            (route.text.as_str(), backends(&checked, route.rules[0].action.upstreams().next().unwrap()))
+        })
         .collect();
     assert_eq!(
         routes,
@@ -183,7 +185,11 @@ fn rules_lead_to_upstreams() {
     assert_eq!((told.dial.protocol, told.dial.sends_proxy_header), (UpstreamProtocol::H1, true));
     assert_eq!(told.endpoints[0].address, Address::Unix("/run/games.sock".into()));
     let upstreams = |index: usize| {
-        checked.routes[index].rules.iter().map(|rule| rule.action.upstream().unwrap()).collect::<Vec<_>>()
+        checked.routes[index]
+            .rules
+            .iter()
+            .map(|rule| rule.action.upstreams().next().unwrap())
+            .collect::<Vec<_>>()
     };
     assert_eq!((upstreams(0), upstreams(1)), (vec![0], vec![4, 5]));
     assert!(checked.routes[1].rules[1].matches.is_empty());
