@@ -76,7 +76,7 @@ pub struct Rule {
     /// How long to wait for whom.
     pub timeouts: RuleTimeouts,
     /// How many requests it may have at one time, and how many it has.
-    pub most_requests: Option<Arc<Quota>>,
+    pub most_requests: Option<Quota>,
 }
 
 /// What a request must have beside a matching pattern. All of them.

@@ -222,6 +222,11 @@ async fn more_requests_than_a_route_allows_are_answered_with_503() {
     // Neither does a change forget who is being served.
     assert_eq!(gateway.change(document(3, 60)).await.diagnostics(), [""; 0]);
     assert_overflow(&gateway, "route-overflow").await;
+    // Whatever may be from now on.
+    gateway.change(document(2, 60)).await;
+    assert_overflow(&gateway, "route-overflow").await;
+    gateway.change(document(3, 60)).await;
+    assert_overflow(&gateway, "route-overflow").await;
     go.add_permits(4);
     all_ok(held).await;
     all_ok(vec![other]).await;

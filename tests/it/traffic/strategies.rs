@@ -9,7 +9,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::{Puppet, answered, check, counts, echoes, get_with, hosts, pool, puppets, with};
-use crate::support::{Backend, Gateway, Port, Wire, eventually, get, request};
+use crate::support::{Backend, Gateway, Port, Wire, eventually, get, guests, request};
 
 /// Takes its time for each answer.
 fn slow(name: &str, time: Duration) -> Backend {
@@ -144,6 +144,34 @@ async fn a_key_leads_to_one_backend_on_any_worker_and_after_a_reload_and_a_resta
         gateway.stop().await;
         let again = Gateway::start(document).await;
         assert_eq!(led(&again, 24).await, first, "{strategy} after a restart");
+    }
+}
+
+#[tokio::test]
+async fn guest_an_attribute_leads_to_one_backend_too() {
+    let backends = echoes(4);
+    for strategy in ["maglev", "ring-hash"] {
+        let fields = json!({
+            "backends": hosts(&backends), "strategy": strategy, "hash_key": { "attribute": "tenant" },
+        });
+        let mut document = with(pool(fields), json!({ "plugins": guests(&["chatty"]) }));
+        for tenant in 0..12 {
+            let attachment =
+                json!({ "use": "chatty", "config": { "set": { "tenant": format!("t{tenant}") } } });
+            let rule = json!({ "upstream": "pool", "plugins": [attachment] });
+            document["routes"][format!("/{tenant}")] = rule;
+        }
+        let gateway = Gateway::start(document).await;
+        let mut met = BTreeSet::new();
+        for tenant in 0..12 {
+            let asked = || async { request(gateway.address(), get(&format!("/{tenant}"))).await.backend() };
+            let first = asked().await;
+            for _ in 0..3 {
+                assert_eq!(asked().await, first, "{strategy}, {tenant}");
+            }
+            met.insert(first);
+        }
+        assert!(met.len() >= 3, "{strategy}: {met:?}");
     }
 }
 
