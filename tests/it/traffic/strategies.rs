@@ -297,6 +297,24 @@ async fn in_a_panic_even_backends_that_are_all_out_are_asked() {
     assert_eq!((answer.status.as_u16(), &*answer.code()), (503, "no-healthy-backend"));
 }
 
+#[tokio::test]
+async fn what_was_drained_is_not_asked_even_in_a_panic() {
+    let backends = Puppet::several::<2>();
+    let fields = json!({
+        "backends": puppets(&backends), "panic_threshold": 100, "health_check": check(json!({})),
+    });
+    let gateway = Gateway::start(pool(fields)).await;
+    backends[0].becomes(&gateway, false).await;
+    backends[1].becomes(&gateway, false).await;
+    assert_eq!(counts(&gateway, 10, ["b0", "b1"]).await, [5, 5]);
+    for (word, expected) in [("drain", [0, 10]), ("ready", [5, 5])] {
+        let path = format!("/v1/backends/{word}?host={}", backends[0].address());
+        let (status, body) = gateway.admin("POST", &path).await;
+        assert!(status < 300, "{status} {body}");
+        assert_eq!(counts(&gateway, 10, ["b0", "b1"]).await, expected, "{word}");
+    }
+}
+
 fn ranked(backends: &[Puppet], rank: impl Fn(usize) -> Value) -> Value {
     let ranked = |(index, backend): (usize, &Puppet)| with(backend.host(), rank(index));
     backends.iter().enumerate().map(ranked).collect()
