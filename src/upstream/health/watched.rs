@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::active::keep_checking;
 use super::{Report, outlier};
-use crate::upstream::{Cluster, EndpointId};
+use crate::upstream::{Cluster, EndpointId, Out};
 
 /// How often the shares of members that are new are looked at.
 const WARMING: Duration = Duration::from_millis(500);
@@ -53,6 +53,7 @@ impl Watched {
         }
         self.checked = checked;
         running.into_values().flat_map(|(_, tasks)| tasks).for_each(|task| task.abort());
+        self.by_cluster.iter().for_each(|(cluster, _)| forgive_unchecked(cluster));
     }
 
     fn begin(&mut self, cluster: &Arc<Cluster>) -> Vec<AbortHandle> {
@@ -74,6 +75,18 @@ impl Watched {
             begun.push(self.tasks.spawn(checking));
         }
         begun
+    }
+}
+
+/// Lets in whom nobody checks any more. A check that ended while this change was on its way may have found it unfit once
+/// more, and nobody else would ever find otherwise.
+fn forgive_unchecked(cluster: &Cluster) {
+    if cluster.spec().health_check.is_some() {
+        return;
+    }
+    let members = cluster.members();
+    if members.iter().filter(|member| member.endpoint.let_in(Out::Unfit)).count() > 0 {
+        cluster.refresh();
     }
 }
 
