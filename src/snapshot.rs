@@ -124,8 +124,8 @@ fn live_rule(rule: &config::Rule, plugins: &[Link], checked: &Checked, running: 
         retry: rule.retry.as_ref().map(|retry| Arc::new(retry::policy(retry))),
         timeouts: retry::timeouts(&rule.timeouts, &checked.http.timeouts),
         most_requests: rule.max_requests.map(|most| {
-            let running = running.and_then(|running| running.most_requests.clone());
-            running.filter(|quota| quota.most() == most).unwrap_or_else(|| Arc::new(Quota::new(most)))
+            let running = running.and_then(|running| running.most_requests.as_ref());
+            Quota::new(most, running)
         }),
         compress: rule.compress.as_ref().map(|written| Arc::new(compress::live(written))),
     }

@@ -136,7 +136,10 @@ impl Forward<'_> {
             }
             match seat {
                 Some(seat) if may_share => {
-                    if let Some(line) = pool.open(endpoint, Some(ends), head_size, seat, patience).await? {
+                    let line = pool.open(endpoint, Some(ends), head_size, seat, patience).await?;
+                    // It may turn out to take those too who wait.
+                    cluster.load().free();
+                    if let Some(line) = line {
                         return Ok(line);
                     }
                 }

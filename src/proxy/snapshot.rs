@@ -81,7 +81,7 @@ pub struct Rule {
     /// How long to wait for whom.
     pub timeouts: RuleTimeouts,
     /// How many requests it may have at one time, and how many it has.
-    pub most_requests: Option<Arc<Quota>>,
+    pub most_requests: Option<Quota>,
     /// How responses are compressed; none leaves them as they are.
     pub compress: Option<Arc<Compress>>,
 }

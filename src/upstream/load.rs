@@ -42,33 +42,28 @@ pub struct Load {
 #[derive(Debug)]
 pub struct Quota {
     most: u32,
-    gauge: Gauge,
+    gauge: Arc<Gauge>,
 }
 
 /// One of them.
 #[derive(Debug)]
-pub struct Share(Arc<Quota>);
+pub struct Share(Arc<Gauge>);
 
 impl Quota {
-    /// None is there yet.
-    pub fn new(most: u32) -> Self {
-        Self { most, gauge: Gauge::default() }
-    }
-
-    /// How many there may be.
-    pub fn most(&self) -> u32 {
-        self.most
+    /// Those that `previous` counts are there already.
+    pub fn new(most: u32, previous: Option<&Self>) -> Self {
+        Self { most, gauge: previous.map(|previous| Arc::clone(&previous.gauge)).unwrap_or_default() }
     }
 
     /// One more.
-    pub fn take(self: &Arc<Self>) -> Option<Share> {
-        self.gauge.add(self.most).then(|| Share(Arc::clone(self)))
+    pub fn take(&self) -> Option<Share> {
+        self.gauge.add(self.most).then(|| Share(Arc::clone(&self.gauge)))
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.0.gauge.remove();
+        self.0.remove();
     }
 }
 

@@ -46,7 +46,7 @@ fn echoes(count: usize) -> Vec<Backend> {
     (0..count).map(|index| Backend::echo(&format!("b{index}"))).collect()
 }
 
-/// The parts that come together on some connections, one after the other, and the backends that answered them.
+/// Sends `each` requests, one after the other, on each of some connections: how many each backend answered.
 async fn answered(gateway: &Gateway, clients: usize, each: usize) -> BTreeMap<String, usize> {
     let address = gateway.address();
     let mut asking = JoinSet::new();

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::active::keep_checking;
 use super::{Report, outlier};
 use crate::upstream::resolve::keep_resolving;
-use crate::upstream::{Cluster, EndpointId};
+use crate::upstream::{Cluster, EndpointId, Out};
 
 /// How often the shares of members that are new are looked at.
 const WARMING: Duration = Duration::from_millis(500);
@@ -61,6 +61,7 @@ impl Watched {
             gone.general.iter().chain(gone.checks.values()).for_each(AbortHandle::abort);
         }
         self.check();
+        self.clusters.iter().for_each(|watch| forgive_unchecked(&watch.cluster));
     }
 
     fn begin(&mut self, cluster: Arc<Cluster>) -> Watch {
@@ -103,6 +104,18 @@ impl Watched {
             running.into_values().for_each(|task| task.abort());
         }
         self.checked = checked;
+    }
+}
+
+/// Lets in whom nobody checks any more. A check that ended while this change was on its way may have found it unfit once
+/// more, and nobody else would ever find otherwise.
+fn forgive_unchecked(cluster: &Cluster) {
+    if cluster.spec().health_check.is_some() {
+        return;
+    }
+    let members = cluster.members();
+    if members.iter().filter(|member| member.endpoint.let_in(Out::Unfit)).count() > 0 {
+        cluster.refresh();
     }
 }
 

@@ -240,10 +240,14 @@ impl Home {
         let (_, history) = ask(&self.gateway, "GET", "/v1/revisions", "").await;
         let (_, routes) = ask(&self.gateway, "GET", "/v1/routes", "").await;
         let (_, document) = ask(&self.gateway, "GET", "/v1/config", "").await;
+        // What they have to do comes and goes.
+        let upstreams = status["upstreams"].as_array().into_iter().flatten();
+        let upstreams: Vec<_> =
+            upstreams.map(|upstream| json!([upstream["name"], upstream["backends"]])).collect();
         json!({
             "revision": status["revision"],
             "hash": status["document"]["hash"],
-            "upstreams": status["upstreams"],
+            "upstreams": upstreams,
             "plugins": status["plugins"],
             "history": history,
             "routes": routes,

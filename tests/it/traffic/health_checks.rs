@@ -442,10 +442,26 @@ async fn nobody_asks_backends_that_were_removed_or_are_not_checked_any_more() {
     assert!(!is_in(&gateway, backends[0].address()).await);
     // Whom nobody checks, nobody would find fit again.
     gateway.change(document(puppets(&backends[..1]), false)).await;
-    assert_eq!(counts(&gateway, 4, ["b0"]).await, [4]);
+    eventually(|| async { is_in(&gateway, backends[0].address()).await }).await;
     let checks = backends[0].checks();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(backends[0].checks() <= checks + 1);
+    assert_eq!(counts(&gateway, 4, ["b0"]).await, [4]);
+}
+
+#[tokio::test]
+async fn a_check_that_ends_during_the_change_that_removes_it_takes_nobody_out_for_good() {
+    for _ in 0..10 {
+        let gated = Gated::new();
+        let fields = json!({ "backends": hosts([&gated.backend]) });
+        let checked = with(fields.clone(), json!({ "health_check": check(json!({})) }));
+        let gateway = Gateway::start(pool(checked)).await;
+        eventually(|| async { gated.arrived.load(SeqCst) == 1 }).await;
+        gated.status.store(503, SeqCst);
+        gated.go.add_permits(1);
+        gateway.change(pool(fields)).await;
+        eventually(|| async { request(gateway.address(), get("/")).await.status == 200 }).await;
+    }
 }
 
 #[tokio::test]

@@ -7,11 +7,14 @@ use http::{Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::{hosts, pool, pool_load, ruled, told_of, with};
-use crate::support::{Answer, Backend, Client, Gateway, Wire, eventually, get, request, within};
+use crate::support::{
+    Answer, Authority, Backend, Client, Gateway, Wire, eventually, feed, get, request, within,
+};
 
 /// Keeps requests until it is let go, one for each permit.
 fn holding() -> (Backend, Arc<Semaphore>) {
@@ -170,6 +173,42 @@ async fn connections_of_http2_are_limited_with_their_streams() {
 }
 
 #[tokio::test]
+async fn streams_of_a_connection_that_turned_out_to_have_some_are_not_waited_for() {
+    let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new("the authority"));
+    std::fs::write(folder.path().join("ca.pem"), authority.pem()).expect("the folder can be written to");
+    let backend = Backend::echo_tls("a", authority.issue(&["127.0.0.1"]).acceptor(&["h2"], None));
+    let limits = json!({ "connections": 1, "pending": 10 });
+    let fields = json!({ "backends": hosts([&backend]), "tls": { "ca": "ca.pem" }, "limits": limits });
+    let document = with(pool(fields), json!({ "workers": 1, "timeouts": { "queue": "30s" } }));
+    let gateway = Gateway::try_start_in(folder, document).await.expect("it starts");
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        let (sender, asking) = feed("/");
+        let address = gateway.address();
+        held.push((sender, tokio::spawn(request(address, asking))));
+    }
+    // Which of the two it would be was not known when they came.
+    eventually(|| async { backend.requests() == 5 }).await;
+    for (sender, asking) in held {
+        drop(sender);
+        assert_eq!(within(asking).await.expect("it is answered").status, 200);
+    }
+    assert_eq!(backend.connections(), 1);
+}
+
+#[tokio::test]
+async fn each_worker_has_a_connection_in_any_case() {
+    let backend = Backend::echo("a");
+    let fields = json!({ "backends": hosts([&backend]), "limits": { "connections": 1 } });
+    let more = json!({ "workers": 4, "timeouts": { "queue": "30s" } });
+    let gateway = Gateway::start(with(pool(fields), more)).await;
+    for _ in 0..3 {
+        all_ok(asking(&gateway, 40)).await;
+    }
+    assert!((1..=4).contains(&backend.connections()), "{}", backend.connections());
+}
+
+#[tokio::test]
 async fn nobody_waits_where_none_may() {
     let (backend, go) = holding();
     let gateway = limited(&backend, json!({}), json!({ "connections": 1, "pending": 0 })).await;
@@ -221,6 +260,11 @@ async fn more_requests_than_a_route_allows_are_answered_with_503() {
     eventually(|| async { backend.requests() == 4 }).await;
     // Neither does a change forget who is being served.
     assert_eq!(gateway.change(document(3, 60)).await.diagnostics(), [""; 0]);
+    assert_overflow(&gateway, "route-overflow").await;
+    // Whatever may be from now on.
+    gateway.change(document(2, 60)).await;
+    assert_overflow(&gateway, "route-overflow").await;
+    gateway.change(document(3, 60)).await;
     assert_overflow(&gateway, "route-overflow").await;
     go.add_permits(4);
     all_ok(held).await;

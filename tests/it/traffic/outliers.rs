@@ -38,7 +38,7 @@ async fn out(gateway: &Gateway, backends: &[Puppet]) -> usize {
     out
 }
 
-/// That what the keeper was told has been judged: it was told of another backend behind it.
+/// Nobody says that a backend was judged to be good, so it is given some time to be found bad.
 async fn assert_stays(gateway: &Gateway, backend: &Puppet) {
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(is_in(gateway, backend.address()).await);

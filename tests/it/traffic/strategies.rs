@@ -9,7 +9,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::{Puppet, answered, check, counts, echoes, get_with, hosts, pool, puppets, with};
-use crate::support::{Backend, Gateway, Port, Wire, eventually, get, request};
+use crate::support::{Backend, Gateway, Port, Wire, eventually, get, guests, request};
 
 /// Takes its time for each answer.
 fn slow(name: &str, time: Duration) -> Backend {
@@ -148,6 +148,34 @@ async fn a_key_leads_to_one_backend_on_any_worker_and_after_a_reload_and_a_resta
 }
 
 #[tokio::test]
+async fn guest_an_attribute_leads_to_one_backend_too() {
+    let backends = echoes(4);
+    for strategy in ["maglev", "ring-hash"] {
+        let fields = json!({
+            "backends": hosts(&backends), "strategy": strategy, "hash_key": { "attribute": "tenant" },
+        });
+        let mut document = with(pool(fields), json!({ "plugins": guests(&["chatty"]) }));
+        for tenant in 0..12 {
+            let attachment =
+                json!({ "use": "chatty", "config": { "set": { "tenant": format!("t{tenant}") } } });
+            let rule = json!({ "upstream": "pool", "plugins": [attachment] });
+            document["routes"][format!("/{tenant}")] = rule;
+        }
+        let gateway = Gateway::start(document).await;
+        let mut met = BTreeSet::new();
+        for tenant in 0..12 {
+            let asked = || async { request(gateway.address(), get(&format!("/{tenant}"))).await.backend() };
+            let first = asked().await;
+            for _ in 0..3 {
+                assert_eq!(asked().await, first, "{strategy}, {tenant}");
+            }
+            met.insert(first);
+        }
+        assert!(met.len() >= 3, "{strategy}: {met:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_backend_that_goes_out_moves_its_keys_and_gets_them_back() {
     // By a ring no other key moves; by Maglev's table few do.
     for (strategy, others) in [("maglev", 8), ("ring-hash", 0)] {
@@ -267,6 +295,24 @@ async fn in_a_panic_even_backends_that_are_all_out_are_asked() {
     gateway.change(fields(0)).await;
     let answer = request(gateway.address(), get("/")).await;
     assert_eq!((answer.status.as_u16(), &*answer.code()), (503, "no-healthy-backend"));
+}
+
+#[tokio::test]
+async fn what_was_drained_is_not_asked_even_in_a_panic() {
+    let backends = Puppet::several::<2>();
+    let fields = json!({
+        "backends": puppets(&backends), "panic_threshold": 100, "health_check": check(json!({})),
+    });
+    let gateway = Gateway::start(pool(fields)).await;
+    backends[0].becomes(&gateway, false).await;
+    backends[1].becomes(&gateway, false).await;
+    assert_eq!(counts(&gateway, 10, ["b0", "b1"]).await, [5, 5]);
+    for (word, expected) in [("drain", [0, 10]), ("ready", [5, 5])] {
+        let path = format!("/v1/backends/{word}?host={}", backends[0].address());
+        let (status, body) = gateway.admin("POST", &path).await;
+        assert!(status < 300, "{status} {body}");
+        assert_eq!(counts(&gateway, 10, ["b0", "b1"]).await, expected, "{word}");
+    }
 }
 
 fn ranked(backends: &[Puppet], rank: impl Fn(usize) -> Value) -> Value {

@@ -275,6 +275,7 @@ async fn a_websocket_outlasts_the_time_of_a_request() {
     .await;
     assert_eq!(wire.read_head().await.status(), 101);
     tokio::time::sleep(3 * SHORTLY).await;
+    assert_eq!(pool_load(&gateway).await[0], 1.0, "it is a request of its upstream");
     wire.send("hello").await;
     assert_eq!(wire.read_exact(5).await, b"hello");
 }
