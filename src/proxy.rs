@@ -10,6 +10,7 @@ mod connection;
 mod deadline;
 mod explain;
 mod failure;
+mod fault;
 mod finish;
 mod forward;
 mod grpc;

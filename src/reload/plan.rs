@@ -126,6 +126,7 @@ fn are_same(one: &Checked, rule: &Rule, other: &Checked, other_rule: &Rule) -> b
     };
     are_same_actions((one, &rule.action), (other, &other_rule.action))
         && rule.sticky == other_rule.sticky
+        && rule.fault == other_rule.fault
         && mirrors(one, rule) == mirrors(other, other_rule)
         && rule.edits == other_rule.edits
         && attachments(rule) == attachments(other_rule)
