@@ -6,6 +6,7 @@
 //! cannot do: no control character gets into a field, no path that a client could not have asked for reaches a backend.
 
 mod facts;
+mod fault;
 mod fields;
 mod host;
 mod mirror;
@@ -21,6 +22,7 @@ mod template;
 mod tests;
 
 pub use facts::Facts;
+pub use fault::Fault;
 pub use fields::{FieldValue, HeaderEdits, is_reserved};
 pub use host::{HostTemplate, is_host};
 pub use mirror::Mirror;

@@ -11,6 +11,7 @@ mod course;
 mod deadline;
 mod explain;
 mod failure;
+mod fault;
 mod finish;
 mod forward;
 mod grpc;

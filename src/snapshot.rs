@@ -115,6 +115,7 @@ fn live_rule(rule: &config::Rule, plugins: &[Link], checked: &Checked, running: 
         conditions: rule.matches.clone(),
         sticky: sticky(rule, &checked.upstreams),
         mirrors: rule.mirrors.clone(),
+        fault: rule.fault.clone().map(Box::new),
         action: rule.action.clone(),
         edits: rule.edits.clone(),
         plugins: plugins.to_vec(),

@@ -39,7 +39,7 @@ pub use plugins::{Isolation, OnError, Permission};
 pub use retry::RetryOn;
 pub(super) use retry::{Retry, RuleTimeouts};
 pub(super) use routes::{GrpcWeb, Match, Route, Rule, ValueForm, ValueMatch};
-pub(super) use traffic::{Mirror, Share, Sticky};
+pub(super) use traffic::{Fault, Mirror, Share, Sticky};
 pub use upstreams::UpstreamProtocol;
 pub(super) use upstreams::{Backend, Upstream, UpstreamTls};
 

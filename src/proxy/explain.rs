@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::handle::{find_route, find_rule};
 use super::{Connection, Failure, Rule, Snapshot, act, normalise};
-use crate::action::{Action, Edits, HostTemplate, Mirror, PathRewrite, Share};
+use crate::action::{Action, Edits, Fault, HostTemplate, Mirror, PathRewrite, Share};
 use crate::message::tls::{CertificateNames, TlsSession};
 use crate::message::{Entrance, Exchange};
 use crate::plugin::subject;
@@ -131,6 +131,9 @@ pub struct Explanation {
     /// Who gets copies.
     #[serde(default)]
     pub mirrors: Vec<MirrorVerdict>,
+    /// What befalls requests on purpose, where this one is meant, for people.
+    #[serde(default)]
+    pub faults: Vec<String>,
     /// Where it goes. None where that is still to be drawn.
     pub upstream: Option<String>,
     /// Of the upstream, or of all that may be drawn.
@@ -193,6 +196,8 @@ fn go(snapshot: &Snapshot, request: Request<()>, told: &mut Explanation) -> Resu
     };
     told.plugins = rule.plugins.iter().map(sees).collect();
     told.action = Some(action(rule, &mut exchange)?);
+    let fault = rule.fault.as_ref().filter(|fault| fault.is_for(&exchange.headers));
+    told.faults = fault.map(|fault| faults(fault)).unwrap_or_default();
     let mirror = |mirror: &Mirror| MirrorVerdict {
         upstream: snapshot.clusters[mirror.upstream].name().to_owned(),
         percent: mirror.percent.value(),
@@ -219,6 +224,13 @@ fn go(snapshot: &Snapshot, request: Request<()>, told: &mut Explanation) -> Resu
     let members = cluster.members();
     told.backends = members.iter().map(|member| backend(member, Some(member.endpoint.id) == next)).collect();
     Ok(())
+}
+
+fn faults(fault: &Fault) -> Vec<String> {
+    let delay = fault.delay.map(|(time, percent)| format!("{} % are held for {time:?}", percent.value()));
+    let abort =
+        fault.abort.map(|(status, percent)| format!("{} % fail with {}", percent.value(), status.as_u16()));
+    delay.into_iter().chain(abort).collect()
 }
 
 fn backend(member: &Member, is_next: bool) -> BackendVerdict {

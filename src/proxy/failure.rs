@@ -45,6 +45,8 @@ pub enum Reason {
     ClientClosed,
     /// A plugin failed.
     Plugin(FaultKind),
+    /// The document has some requests of this rule fail.
+    FaultInjected(StatusCode),
     /// What the document makes of the path or the host is none.
     BadRewrite,
     /// Every backend is ejected.
@@ -91,12 +93,13 @@ pub struct Failure {
 impl Reason {
     /// Those that a request can meet behind its request hooks, other plugins' faults aside: what response and finish
     /// hooks are told of.
-    pub const BEHIND_HOOKS: [Self; 19] = [
+    pub const BEHIND_HOOKS: [Self; 20] = [
         Self::BadBody,
         Self::BodyTooLarge,
         Self::BodyTimeout,
         Self::ClientClosed,
         Self::BadRewrite,
+        Self::FaultInjected(StatusCode::SERVICE_UNAVAILABLE),
         Self::NoHealthyBackend,
         Self::Overflow,
         Self::RouteOverflow,
@@ -137,6 +140,7 @@ impl Reason {
             Self::BodyTimeout => "body-timeout",
             Self::ClientClosed => "client-closed",
             Self::Plugin(kind) => kind.code(),
+            Self::FaultInjected(_) => "fault-injected",
             Self::BadRewrite => "bad-rewrite",
             Self::NoHealthyBackend => "no-healthy-backend",
             Self::Overflow => "upstream-overflow",
@@ -161,7 +165,7 @@ impl Reason {
             Self::Head(error) => error.status(),
             Self::BadPath | Self::BadAuthority | Self::BadBody | Self::Cleartext => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::HttpsRedirect(status) => status,
+            Self::HttpsRedirect(status) | Self::FaultInjected(status) => status,
             Self::HeadTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Connect => StatusCode::NOT_IMPLEMENTED,
             Self::TooEarly => StatusCode::TOO_EARLY,

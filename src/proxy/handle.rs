@@ -13,7 +13,7 @@ use super::finish::Finish;
 use super::forward::Forward;
 use super::normalise::{add_via, normalise, unreadable};
 use super::{Connection, Failure, Interim, Prepared, Reason, ResponseBody, Rule, Settings, Snapshot, View};
-use super::{act, grpc, grpc_web, mirror};
+use super::{act, fault, grpc, grpc_web, mirror};
 use crate::action::Action;
 use crate::message::body::Meter;
 use crate::message::exchange::field_value;
@@ -213,6 +213,10 @@ impl Proxy {
         }
         let Finish { exchange, attempts, .. } = finish;
         let exchange = exchange.as_deref_mut().expect(LENT);
+        if let Some(fault) = &rule.fault {
+            // Boxed: hardly any rule has one.
+            Box::pin(fault::inject(fault, exchange)).await?;
+        }
         if let Some(edits) = &rule.edits {
             act::edit_request(edits, exchange)?;
         }

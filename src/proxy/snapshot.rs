@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Compress, GrpcWeb, RetryPolicy, Sticky};
-use crate::action::{Action, Edits, ErrorPages, Mirror};
+use crate::action::{Action, Edits, ErrorPages, Fault, Mirror};
 use crate::base::network::IpNetwork;
 use crate::message::http1::HeadLimits;
 use crate::message::tls::CertificateNames;
@@ -66,6 +66,8 @@ pub struct Rule {
     pub sticky: Option<Box<Sticky>>,
     /// Clusters that get copies; mostly none.
     pub mirrors: Vec<Mirror>,
+    /// What befalls them on purpose; mostly nothing.
+    pub fault: Option<Box<Fault>>,
     /// What is changed of them and of their responses; mostly nothing.
     pub edits: Option<Box<Edits>>,
     /// Links to [`Snapshot::attachments`].

@@ -124,15 +124,37 @@ fn are_same(one: &Checked, rule: &Rule, other: &Checked, other_rule: &Rule) -> b
         let mirrors = rule.mirrors.iter();
         mirrors.map(|one| (document.upstreams[one.upstream].name.clone(), one.percent)).collect::<Vec<_>>()
     };
-    are_same_actions((one, &rule.action), (other, &other_rule.action))
-        && rule.sticky == other_rule.sticky
+    // By name, so that no field is forgotten.
+    let Rule {
+        matches,
+        action,
+        sticky,
+        mirrors: _,
+        fault,
+        edits,
+        upgrades,
+        grpc_web,
+        takes_early_data,
+        retry,
+        timeouts,
+        max_requests,
+        compress,
+        attachments: _,
+    } = rule;
+    are_same_actions((one, action), (other, &other_rule.action))
         && mirrors(one, rule) == mirrors(other, other_rule)
-        && rule.edits == other_rule.edits
         && attachments(rule) == attachments(other_rule)
-        && rule.matches == other_rule.matches
-        && rule.upgrades == other_rule.upgrades
-        && rule.grpc_web == other_rule.grpc_web
-        && rule.takes_early_data == other_rule.takes_early_data
+        && *matches == other_rule.matches
+        && *sticky == other_rule.sticky
+        && *fault == other_rule.fault
+        && *edits == other_rule.edits
+        && *upgrades == other_rule.upgrades
+        && *grpc_web == other_rule.grpc_web
+        && *takes_early_data == other_rule.takes_early_data
+        && *retry == other_rule.retry
+        && *timeouts == other_rule.timeouts
+        && *max_requests == other_rule.max_requests
+        && *compress == other_rule.compress
 }
 
 fn are_same_actions((one, action): (&Checked, &Action), (other, other_action): (&Checked, &Action)) -> bool {

@@ -11,6 +11,7 @@ mod edits;
 mod entrances;
 mod error_pages;
 mod events;
+mod faults;
 mod floods;
 mod forwarded;
 mod framing;

@@ -110,6 +110,9 @@ fn say_explanation(told: &Explanation) {
         let why = format!("{:.4} % by weight {}", share.percent, share.weight);
         say(format_args!("split     {:<32} {why}", share.upstream));
     }
+    for fault in &told.faults {
+        say(format_args!("fault     {fault}"));
+    }
     for mirror in &told.mirrors {
         say(format_args!("mirror    {:<32} gets {} % of the requests", mirror.upstream, mirror.percent));
     }

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 
 use super::{Affinity, Attachment, Compress, Retry, RuleTimeouts};
-use crate::action::{Action, Edits, Mirror};
+use crate::action::{Action, Edits, Fault, Mirror};
 use crate::route::{Condition, Pattern};
 
 /// A pattern and what happens to the requests that it gets.
@@ -28,6 +28,8 @@ pub struct Rule {
     pub sticky: Option<Affinity>,
     /// Who gets copies.
     pub mirrors: Vec<Mirror>,
+    /// What befalls its requests on purpose.
+    pub fault: Option<Fault>,
     /// What is changed of it and of its response; none is nothing.
     pub edits: Option<Box<Edits>>,
     /// Protocols that may be changed to, in lower case.

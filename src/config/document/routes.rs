@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Attachment, Backend, Compress, Edits, ErrorPages, HeaderEdits, Mirror, Redirect, Reply, Retry, Rewrite,
-    RuleTimeouts, Share, Sticky, Strategy,
+    Attachment, Backend, Compress, Edits, ErrorPages, Fault, HeaderEdits, Mirror, Redirect, Reply, Retry,
+    Rewrite, RuleTimeouts, Share, Sticky, Strategy,
 };
 
 /// One rule, or a list of rules of which the first that matches the request counts. Only the last may be without
@@ -40,6 +40,8 @@ pub(in crate::config) struct Rule {
     /// Upstreams that get copies of the requests to backends. What they answer is thrown away, and clients notice none of it.
     #[schemars(length(min = 1))]
     pub mirror: Option<Vec<Option<Mirror>>>,
+    /// Makes some requests slow, or fail, to test those who have to bear it.
+    pub fault: Option<Fault>,
     /// Sends clients elsewhere.
     pub redirect: Option<Redirect>,
     /// An answer that stands here.

@@ -1,4 +1,4 @@
-//! How a rule's requests are shared out among upstreams, and copied to others.
+//! How a rule's requests are shared out among upstreams, copied to others, or hindered.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -49,4 +49,42 @@ pub(in crate::config) struct Sticky {
     pub same_site: Option<SameSite>,
     /// Whether browsers send it over TLS only. Default: where it was set over TLS; with `"same_site": "none"` always.
     pub secure: Option<bool>,
+}
+
+/// What befalls requests behind the plugins' request hooks, before a backend is asked: first the delay, then the failure.
+/// At least one of `delay` and `abort` is given.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Fault {
+    /// Holds requests.
+    pub delay: Option<FaultDelay>,
+    /// Answers requests with `fault-injected`.
+    pub abort: Option<FaultAbort>,
+    /// Only requests with this header field are meant, whatever its value. Default: all.
+    #[schemars(length(min = 1))]
+    pub header: Option<String>,
+}
+
+/// Requests that are held.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct FaultDelay {
+    /// For how long, `1ms` to `5m`. The time that a request may take goes on meanwhile.
+    #[schemars(required)]
+    pub duration: Option<DurationText>,
+    /// How many, in per cent, 0 to 100. Default: 100.
+    #[schemars(range(min = 0, max = 100), extend("default" = 100))]
+    pub percent: Option<f64>,
+}
+
+/// Requests that fail.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct FaultAbort {
+    /// With which status, 400 to 599. Calls of gRPC get the status that goes with it.
+    #[schemars(required, range(min = 400, max = 599))]
+    pub status: Option<u16>,
+    /// How many, in per cent, 0 to 100. Default: 100.
+    #[schemars(range(min = 0, max = 100), extend("default" = 100))]
+    pub percent: Option<f64>,
 }

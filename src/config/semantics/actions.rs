@@ -153,6 +153,7 @@ fn refuse_without_backend(at: &Path<'_>, written: &written::Rule, answer: &str, 
         ("rewrite", written.rewrite.is_some()),
         ("query", written.query.is_some()),
         ("mirror", written.mirror.is_some()),
+        ("fault", written.fault.is_some()),
     ];
     let mut refuse = |at: &Path<'_>, field: &str| {
         let message = format!("`{field}` beside `{answer}`, with which no backend gets the request");

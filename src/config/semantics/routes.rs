@@ -90,6 +90,8 @@ impl Routes<'_, '_> {
         let sticky = traffic::sticky(at, written, self.report);
         let mirrors = written.mirror.as_deref().unwrap_or_default();
         let mirrors = traffic::mirrors(&at.field("mirror"), mirrors, self.upstreams, self.report);
+        let fault = written.fault.as_ref();
+        let fault = fault.and_then(|fault| traffic::fault(&at.field("fault"), fault, self.report));
         let edits = actions::edits(at, written, around, self.files, self.report);
         let own = written.plugins.as_deref().unwrap_or_default();
         let attachments = self.plugins.attach_to_rule(&at.field("plugins"), own, self.report);
@@ -108,6 +110,7 @@ impl Routes<'_, '_> {
             action: action?,
             sticky,
             mirrors,
+            fault,
             edits,
             upgrades,
             grpc_web,

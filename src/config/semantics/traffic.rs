@@ -1,9 +1,14 @@
-//! How a rule's requests are shared out among upstreams, and copied to others.
+//! How a rule's requests are shared out among upstreams, copied to others, or hindered.
 
-use super::balancing;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use http::StatusCode;
+
 use super::upstreams::Upstreams;
-use super::written::{Mirror as WrittenMirror, Rule, Share as Written};
-use crate::action::{Mirror, Share, Split};
+use super::written::{Fault as WrittenFault, Mirror as WrittenMirror, Rule, Share as Written};
+use super::{amounts, balancing};
+use crate::action::{Fault, Mirror, Share, Split};
 use crate::base::percent::Percent;
 use crate::config::checked::Affinity;
 use crate::config::diagnostic::{Part, Problem};
@@ -11,6 +16,7 @@ use crate::config::path::Path;
 use crate::config::report::Report;
 
 const WEIGHT: u32 = 1;
+const DELAY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(300);
 
 /// `at` is the list.
 pub(super) fn split(
@@ -58,9 +64,43 @@ pub(super) fn mirrors(
     let mirror = |(index, written): (usize, &Option<WrittenMirror>)| {
         let WrittenMirror { upstream, percent } = written.as_ref()?;
         let upstream = upstreams.find(&at.item(index).field("upstream"), upstream.as_ref()?, report)?;
-        Some(Mirror { upstream, percent: percent.map_or(Percent::ALL, Percent::new) })
+        Some(Mirror { upstream, percent: self::percent(*percent) })
     };
     written.iter().enumerate().filter_map(mirror).collect()
+}
+
+fn percent(written: Option<f64>) -> Percent {
+    written.map_or(Percent::ALL, Percent::new)
+}
+
+/// `at` is the object itself.
+pub(super) fn fault(at: &Path<'_>, written: &WrittenFault, report: &mut Report) -> Option<Fault> {
+    let WrittenFault { delay, abort, header } = written;
+    if delay.is_none()
+        && abort.is_none()
+        && !["delay", "abort"].iter().any(|field| report.has_lost(at, field))
+    {
+        report.error(at, "expected `delay` or `abort`, found none");
+    }
+    let delay = delay.as_ref().and_then(|delay| {
+        let at = at.field("delay");
+        let duration = amounts::duration(&at.field("duration"), delay.duration.as_ref(), DELAY, report)?;
+        Some((duration, percent(delay.percent)))
+    });
+    let abort = abort.as_ref().and_then(|abort| {
+        let status = StatusCode::from_u16(abort.status?).ok()?;
+        Some((status, percent(abort.percent)))
+    });
+    let header = match header.as_ref().map(|text| (text, text.parse())) {
+        None => None,
+        Some((_, Ok(name))) => Some(name),
+        Some((text, Err(_))) => {
+            report.unexpected(at.field("header"), "expected the name of a header", text);
+            // Without it all requests would be meant.
+            return None;
+        }
+    };
+    Some(Fault { delay, abort, header })
 }
 
 /// `at` is the rule.

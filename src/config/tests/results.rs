@@ -154,7 +154,7 @@ fn a_rule_says_how_its_compression_differs() {
     assert_eq!(written(json!({ "enabled": false }), Value::Null), None);
     let own = written(json!({ "enabled": false, "minimum_size": 5 }), json!({})).expect("it is switched on");
     assert_eq!((own.minimum_size, own.levels), (ByteSize::bytes(5), Levels { br: 4, zstd: 3, gzip: 6 }));
-    assert_eq!(own.codings, [Coding::Br, Coding::Zstd, Coding::Gzip]);
+    assert_eq!(own.codings, [Coding::Zstd, Coding::Br, Coding::Gzip]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Case, case};
 
 #[rustfmt::skip]
-pub(super) const CASES: [Case; 12] = [
+pub(super) const CASES: [Case; 20] = [
     case("Rule.split", "/routes/~1shared/split", r#"[{"upstream": "told"}]"#, r#"[{"upstream": "told", "weight": 0}]"#,
         "no upstream of this split gets anything"),
     case("Rule.sticky", "/routes/~1shared/sticky", "{}", "true",
@@ -28,4 +28,20 @@ pub(super) const CASES: [Case; 12] = [
         "unknown upstream `tolt`"),
     case("Mirror.percent", "/routes/~1shared/mirror/0/percent", "99.9", "100.1",
         "expected 0 to 100, found `100.1`"),
+    case("Rule.fault", "/routes/~1shared/fault", r#"{"abort": {"status": 400}}"#, r#"{"header": "x-fault"}"#,
+        "expected `delay` or `abort`, found none"),
+    case("Fault.delay", "/routes/~1shared/fault/delay", r#"{"duration": "5m"}"#, "{}",
+        "missing field `duration`"),
+    case("Fault.abort", "/routes/~1shared/fault/abort", r#"{"status": 599}"#, "{}",
+        "missing field `status`"),
+    case("Fault.header", "/routes/~1shared/fault/header", r#""X-Chaos""#, r#""a b""#,
+        "expected the name of a header, found `a b`"),
+    case("FaultDelay.duration", "/routes/~1shared/fault/delay/duration", r#""1ms""#, r#""6m""#,
+        "expected `1ms` to `5m`, found `6m`"),
+    case("FaultDelay.percent", "/routes/~1shared/fault/delay/percent", "0.5", "-1",
+        "expected 0 to 100, found `-1`"),
+    case("FaultAbort.status", "/routes/~1shared/fault/abort/status", "400", "200",
+        "expected 400 to 599, found `200`"),
+    case("FaultAbort.percent", "/routes/~1shared/fault/abort/percent", "100", r#""all""#,
+        "expected a number, found the string `all`"),
 ];
