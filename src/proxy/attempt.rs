@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{StatusCode, header};
 use http_body::Body as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::forward::{Answered, Forward};
 use super::retry::{Miss, is_idempotent};
@@ -41,12 +42,11 @@ impl Forward<'_> {
         waits: &Cell<bool>,
     ) -> Result<Answered, Box<Missed>> {
         let began = Instant::now();
-        let attempt = self.attempt(cluster, member, exchange, body, waits);
+        let mut attempt = pin!(self.attempt(cluster, member, exchange, body, waits));
         let answered = match self.retry.and_then(|policy| policy.per_try_timeout) {
             None => attempt.await,
             Some(allowed) => {
-                let answered = Box::pin(tokio::time::timeout(allowed, attempt)).await;
-                answered.unwrap_or_else(|_| Err(Missed::per_try()))
+                timeout(allowed, attempt.as_mut()).await.unwrap_or_else(|_| Err(Missed::per_try()))
             }
         };
         waits.set(false);

@@ -1,6 +1,7 @@
 //! The way of a request, step by step.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -142,10 +143,14 @@ impl Proxy {
                 match &rule.action {
                     Action::Forward(_) | Action::Split(_) => {
                         let cluster = cluster.expect("a rule with backends has led to a cluster");
-                        let forwarding = self.forward(rule, cluster, body, connection, interim, &mut finish);
-                        let answered = match deadline {
-                            None => forwarding.await,
-                            Some(deadline) => Box::pin(deadline.hold(forwarding)).await,
+                        // Held in its place: it is large, and moving it would cost as much as a timer.
+                        let answered = {
+                            let forwarding =
+                                pin!(self.forward(rule, cluster, body, connection, interim, &mut finish));
+                            match deadline {
+                                None => forwarding.await,
+                                Some(deadline) => deadline.hold(forwarding).await,
+                            }
                         };
                         finish.exchange.as_mut().expect(LENT).restore();
                         answered
