@@ -42,11 +42,11 @@ impl Forward<'_> {
         waits: &Cell<bool>,
     ) -> Result<Answered, Box<Missed>> {
         let began = Instant::now();
-        let mut attempt = pin!(self.attempt(cluster, member, exchange, body, waits));
         let answered = match self.retry.and_then(|policy| policy.per_try_timeout) {
-            None => attempt.await,
+            None => self.attempt(cluster, member, exchange, body, waits).await,
             Some(allowed) => {
-                timeout(allowed, attempt.as_mut()).await.unwrap_or_else(|_| Err(Missed::per_try()))
+                let attempt = pin!(self.attempt(cluster, member, exchange, body, waits));
+                timeout(allowed, attempt).await.unwrap_or_else(|_| Err(Missed::per_try()))
             }
         };
         waits.set(false);

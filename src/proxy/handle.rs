@@ -143,13 +143,13 @@ impl Proxy {
                 match &rule.action {
                     Action::Forward(_) | Action::Split(_) => {
                         let cluster = cluster.expect("a rule with backends has led to a cluster");
-                        // Held in its place: it is large, and moving it would cost as much as a timer.
-                        let answered = {
-                            let forwarding =
-                                pin!(self.forward(rule, cluster, body, connection, interim, &mut finish));
-                            match deadline {
-                                None => forwarding.await,
-                                Some(deadline) => deadline.hold(forwarding).await,
+                        let answered = match deadline {
+                            None => self.forward(rule, cluster, body, connection, interim, &mut finish).await,
+                            // Held in its place: it is large, and moving it would cost as much as a timer.
+                            Some(deadline) => {
+                                let forwarding =
+                                    self.forward(rule, cluster, body, connection, interim, &mut finish);
+                                deadline.hold(pin!(forwarding)).await
                             }
                         };
                         finish.exchange.as_mut().expect(LENT).restore();
