@@ -1,7 +1,7 @@
 //! Takes the secrets out of documents and differences before they are shown.
 //!
-//! A secret is known by its place: `secrets`, the `token` of `admin`, the `secret` of a key set or an
-//! `affinity`, the private parts of a `jwks`, members of
+//! A secret is known by its place: `secrets`, the `token` of `admin`, the `secret` of a key set, an
+//! `affinity` or a `sticky`, the private parts of a `jwks`, fields of `headers` that are named like secrets, members of
 //! a plugin's `config` that are named like secrets, and private keys in PEM wherever they stand. References to
 //! secrets that stand outside of the document, `$env:NAME` and `$file:PATH`, are shown.
 
@@ -13,7 +13,7 @@ use super::{Change, Difference, Differences};
 /// What stands in the place of a secret.
 pub(super) const REDACTED: &str = "***";
 
-/// A member of a plugin's `config` with one of these in its name, in either case, holds secrets: its text, or all texts
+/// A member of a plugin's `config` or of `headers` with one of these in its name, in either case, holds secrets: its text, or all texts
 /// inside of it. `users` has the hashes of passwords.
 const SECRET_WORDS: [&str; 11] = [
     "secret",
@@ -87,8 +87,10 @@ enum Zone {
     KeySets,
     /// One of them.
     KeySet,
-    /// The `affinity` of an upstream.
+    /// The `affinity` of an upstream, or the `sticky` of a rule.
     Affinity,
+    /// `headers` outside of a plugin's `config`, or a value inside.
+    Headers,
     /// A JSON Web Key Set, or a value inside.
     WebKeys,
     /// All in it is secret.
@@ -104,7 +106,9 @@ impl Zone {
             (Self::Document, "secrets") | (Self::Admin, "token") => Self::Secrets,
             (Self::KeySet | Self::Affinity, "secret") => Self::Secrets,
             (Self::Open, "config") => Self::Config,
-            (Self::Open, "affinity") => Self::Affinity,
+            (Self::Open, "affinity" | "sticky") => Self::Affinity,
+            (Self::Open, "headers") => Self::Headers,
+            (Self::Headers, name) if is_named_like_a_secret(name) => Self::SecretTexts,
             (Self::Config, NAME_OF_PARTS) => Self::Parts,
             (Self::Config, name) if is_named_like_a_secret(name) => Self::SecretTexts,
             (Self::KeySet, "jwks") => Self::WebKeys,
@@ -112,7 +116,7 @@ impl Zone {
             (Self::Document | Self::Admin | Self::Open | Self::KeySet | Self::Affinity, _) => Self::Open,
             (Self::KeySets, _) => Self::KeySet,
             (Self::Parts, _) => Self::SecretTexts,
-            (Self::Config | Self::SecretTexts | Self::WebKeys | Self::Secrets, _) => self,
+            (Self::Config | Self::Headers | Self::SecretTexts | Self::WebKeys | Self::Secrets, _) => self,
         }
     }
 

@@ -18,7 +18,20 @@ fn document() -> Value {
         "plugins": {
             "mine": { "secrets": ["token"], "config": { "upstreams": [{ "ApiKey": "S7", "url": "https://x" }], "tokens": ["S8"] } }
         },
+        "upstreams": { "a": {
+            "affinity": { "cookie": "cup", "secret": "S11" },
+            "health_check": { "headers": { "authorization": "S12", "x-probe": "1" } }
+        } },
         "routes": {
+            "/c": {
+                "match": { "headers": { "X-Api-Key": { "exact": "S13" } } },
+                "split": [{ "upstream": "a", "weight": 1 }],
+                "sticky": { "secret": "S14", "max_age": "1h" },
+                "headers": { "request": {
+                    "set": { "authorization": "Bearer S15", "x-gateway": "cup" }, "remove": ["x-token"]
+                } },
+                "retry": { "headers": ["x-secret"] }
+            },
             "/a": { "plugins": ["cors", { "use": "basic-auth", "config": {
                 "users": { "alice": "$2y$S" }, "htpasswd": "$file:users", "keys": { "shop": "sha256:S" },
                 "user_header": "x-user", "bcrypt_cost": 8, "from": [{ "header": "x-api-key" }]
@@ -47,7 +60,7 @@ fn shows_no_secret_of_a_document() {
     let found = differences(&document(), &redacted);
     found.iter().for_each(check);
     assert!(!redacted.to_string().contains('S'), "{redacted}");
-    assert_eq!(found.len(), 16);
+    assert_eq!(found.len(), 21);
 }
 
 #[test]
