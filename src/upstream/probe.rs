@@ -36,7 +36,11 @@ impl Probe {
                 Self::Http(probe) => probe.check(endpoint, allowed).await,
             }
         };
-        tokio::time::timeout(allowed, asking).await.unwrap_or(Err(ConnectError::Timeout(allowed)))
+        let asked = tokio::time::timeout(allowed, asking).await;
+        asked.unwrap_or_else(|_| match self {
+            Self::Connect => Err(ConnectError::Timeout(allowed)),
+            Self::Grpc(_) | Self::Http(_) => Err(failed(format!("no answer within {allowed:?}"))),
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use super::written::{Backend as Written, Document};
 use super::{Environment, balancing, dial, names};
-use crate::base::address::{Address, HostPort, HostPortError};
+use crate::base::address::{Address, HostPort, HostPortError, SERVICE};
 use crate::config::checked::{Backend, Balancing, Dial, Strategy, Upstream};
 use crate::config::diagnostic::{Part, Problem};
 use crate::config::path::Path;
@@ -156,6 +156,9 @@ fn hint(text: &str, error: HostPortError) -> Option<String> {
         let with_port = format!("{authority}:80");
         let written = [authority, &with_port].into_iter().find(|text| text.parse::<HostPort>().is_ok());
         return written.map(|text| format!("a backend has neither scheme nor path: write {}", quote(text)));
+    }
+    if text.starts_with(SERVICE) {
+        return Some(format!("a service is a name: `{SERVICE}_http._tcp.game.internal`"));
     }
     match error {
         HostPortError::NoPort | HostPortError::BadPort | HostPortError::BadHost if text.contains('/') => {
